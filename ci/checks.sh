@@ -1,0 +1,548 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# Sourced by ci/test: the checks.  Each calls ok, fail or skip once for each
+# thing that it looked at.
+# shellcheck disable=SC2153 # $SERIES and $WORK come from tools/kernel.sh
+
+ok() { passed=$((passed + 1)); echo "ok      $*"; }
+fail() { failed=$((failed + 1)); echo "FAIL    $*"; failures+=("$*"); }
+skip() { skipped=$((skipped + 1)); echo "skip    $*"; }
+
+# try NAME COMMAND...: ok if it succeeds, else fail, with the end of its output
+try() {
+	local name=$1 log
+	shift
+
+	log=$LOGS/${name//[^A-Za-z0-9._-]/_}.log
+	if "$@" >"$log" 2>&1; then
+		ok "$name"
+	else
+		fail "$name"
+		tail -n 20 "$log" | sed 's/^/        /'
+	fi
+}
+
+# refuses NAME EXIT_CODE TEXT COMMAND...: bad input is answered by this code
+# and by one line that has TEXT
+refuses() {
+	local name=$1 code=$2 text=$3 log ret=0
+	shift 3
+
+	log=$LOGS/input-${name//[^A-Za-z0-9._-]/_}.log
+	"$@" >"$log" 2>&1 || ret=$?
+	if [ "$ret" -ne "$code" ]; then
+		fail "input: $name: exit code $ret instead of $code"
+	elif ! grep -q -- "$text" "$log"; then
+		fail "input: $name: no line says \"$text\""
+	elif [ "$(grep -c . "$log")" -gt 3 ]; then
+		fail "input: $name: more than one clear line"
+	else
+		ok "input: $name"
+		return
+	fi
+	tail -n 5 "$log" | sed 's/^/        /'
+}
+
+shell_files() {
+	git ls-files -co --exclude-standard | while read -r f; do
+		case $f in selftests/vfio/*) continue ;; esac
+		[ -f "$f" ] || continue
+		case $f in *.sh) echo "$f"; continue ;; esac
+		head -c 30 "$f" | grep -qa '^#!.*bash' && echo "$f"
+	done
+}
+
+check_lint() {
+	local f files
+
+	mapfile -t files < <(shell_files)
+	for f in "${files[@]}"; do
+		try "shellcheck $f" shellcheck -x "$f"
+	done
+	try "the lab and the guest's init build without a warning" \
+		make -B -s -C tools/lab OUT="$(mkdir -p "$LOGS/lab" && echo "$LOGS/lab")"
+	# Paths of somebody's machine
+	if git grep -nE '(^|[^A-Za-z0-9_.$}])/(home|root|work|tmp)/[a-z]' -- . ':!selftests/vfio' ':!patches' ':!ci/checks.sh' \
+		>"$LOGS/words.log"; then
+		fail "paths of one machine"
+		sed 's/^/        /' "$LOGS/words.log"
+	else
+		ok "no paths of one machine"
+	fi
+}
+
+# A shallow stand-in for a kernel tree, enough to be taken for one
+fake_tree() {
+	mkdir -p "$1/drivers/pci"
+	touch "$1/MAINTAINERS" "$1/Kbuild" "$1/drivers/pci/pci.c"
+	git -C "$1" init -q
+	git -C "$1" add .
+	git -C "$1" -c user.name=x -c user.email=x@localhost commit -q -m x
+}
+
+check_input() {
+	local tmp=$LOGS/input first bad
+
+	rm -rf "$tmp"
+	mkdir -p "$tmp/empty"
+	refuses "not a kernel tree" 2 "not a kernel tree" tools/prove --no-install --tree "$tmp/empty"
+	refuses "no such directory" 2 "no directory" tools/prove --no-install --tree "$tmp/nowhere"
+	fake_tree "$tmp/other"
+	refuses "a tree where the first patch does not apply" 2 "does not apply" \
+		env VRS_CACHE="$tmp/cache" tools/prove --no-install --tree "$tmp/other"
+	if [ -z "$(git -C "$tmp/other" status --porcelain)" ] &&
+		[ "$(git -C "$tmp/other" log --oneline | wc -l)" -eq 1 ] &&
+		[ "$(git -C "$tmp/other" worktree list | wc -l)" -eq 1 ]; then
+		ok "input: the tree it did not apply to is as it was"
+	else
+		fail "input: the tree it did not apply to was changed"
+	fi
+	echo dirty >"$tmp/other/Kbuild"
+	refuses "dirty tree" 2 "uncommitted changes" tools/prove --no-install --tree "$tmp/other"
+	refuses "unknown option" 2 "no such option" tools/prove --frobnicate
+	refuses "unknown base" 2 "has no base" tools/prove --no-install --base v0.01
+	refuses "unknown patch" 2 "no patch of patches/series" tools/prove --without no-such-patch
+	refuses "unknown control" 2 "names 0 of" tools/prove --control no-such-fix
+	refuses "tarball that is none" 2 "cannot unpack" \
+		env VRS_CACHE="$tmp/cache" tools/prove --no-install --tarball tools/prove
+	refuses "unreadable tarball" 2 "cannot read" tools/prove --no-install --tarball "$tmp/no.tar.xz"
+	refuses "export into an existing directory" 2 "exists already" tools/export "$tmp"
+	refuses "export signed by nobody" 2 "Name <address>" tools/export --submit somebody "$tmp/new"
+	refuses "refresh from a tree without branches" 2 "has no branch" tools/refresh "$tmp/other"
+
+	# A compiler, QEMU or b4 that is not there: a PATH without it
+	mkdir -p "$tmp/bin"
+	for f in /usr/bin/* /bin/*; do
+		case ${f##*/} in gcc | qemu-system-x86_64 | b4) continue ;; esac
+		[ -e "$tmp/bin/${f##*/}" ] || ln -s "$f" "$tmp/bin/${f##*/}"
+	done
+	for f in gcc qemu-system-x86; do
+		refuses "missing $f" 1 "missing: $f" env PATH="$tmp/bin" tools/setup --no-install
+	done
+	refuses "missing b4" 1 "missing: b4" env PATH="$tmp/bin" tools/setup --no-install --ci
+
+	# A package that is not the pinned one
+	bad=$tmp/bad-base
+	rm -rf "$bad"
+	mkdir -p "$bad"
+	cp -r tools patches "$bad/"
+	sed -i 's/8bf8ca5e/00000000/' "$bad/tools/base.conf"
+	refuses "wrong checksum" 2 "wrong checksum" env VRS_CACHE="$tmp/cache" "$bad/tools/base"
+
+	# A full disk: a file system of 20 MB
+	if mkdir -p "$tmp/full" && mount -t tmpfs -o size=20m tmpfs "$tmp/full" 2>/dev/null; then
+		refuses "full disk" 2 "MB free" env VRS_CACHE="$tmp/full/cache" tools/base --tarball "$(find_source_tarball "$tmp")"
+		umount "$tmp/full"
+	else
+		skip "input: full disk: cannot mount a small file system here"
+	fi
+
+	# A patch in the middle that does not apply is named, and nothing stays
+	first=$(series_patches | sed -n 2p)
+	bad=$tmp/bad-series
+	rm -rf "$bad"
+	mkdir -p "$bad"
+	cp -r tools patches ci kconfig-fragments "$bad/"
+	sed -i 's/^ \(.*[a-z].*\)$/ \1 no such line/' "$bad/patches/$first"
+	refuses "a patch in the middle that does not apply" 2 "patch 2 does not apply.*$first" \
+		"$bad/tools/prove" --no-install
+	if [ ! -e "$WORK/apply" ]; then
+		ok "input: nothing of the failed series is left"
+	else
+		fail "input: $WORK/apply is left"
+	fi
+	rm "$bad/patches/$first"
+	refuses "a patch file that is not there" 2 "differ" "$bad/tools/prove" --no-install
+	check_guests_that_fail "$tmp"
+}
+
+# A tarball for the full disk: what is in it does not matter
+find_source_tarball() {
+	tar -C "$TOP" -cf "$1/source.tar" tools
+	echo "$1/source.tar"
+}
+
+# lab_run LOG MACHINES OPTION...: the lab itself, on machines of a file
+lab_run() {
+	local log=$1 machines=$2
+	shift 2
+
+	"$CACHE/lab/lab" --machines "$machines" --kunit "$WORK/series/tools/testing/kunit/kunit.py" "$@" >"$log" 2>&1 9>&-
+}
+
+# Guests that panic, hang, print garbage or lack a test: distinct verdicts
+check_guests_that_fail() {
+	local tmp=$1 series=$WORK/series/build root=$1/root kind want
+
+	if [ ! -f "$series/bzImage" ]; then
+		worktree_at series "$SERIES"
+		try "kernel for the guests that fail" tools/build "$WORK/series"
+		try "programs for the guests that fail" tools/build --guest "$CACHE/lab" "$WORK/series"
+	fi
+	for kind in panic hang garbage; do
+		rm -rf "$root"
+		mkdir -p "$root"/{dev,proc,sys,tmp} "$tmp/$kind"
+		gcc -static -O2 -o "$root/init" -DKIND_"${kind^^}" ci/bad-guest.c
+		(cd "$root" && find . | cpio -o -H newc --quiet) >"$tmp/$kind/initrd"
+		ln -sf "$series/bzImage" "$tmp/$kind/bzImage"
+		case $kind in panic) want=PANIC ;; hang) want=HANG ;; garbage) want=ERROR ;; esac
+		printf '[one]\nabout = a guest that fails\ntimeout = 15\nqemu = -device edu\ntest = nothing\n' >"$tmp/machine.conf"
+		lab_run "$LOGS/guest-$kind.log" "$tmp/machine.conf" --provenance /dev/null \
+			--out "$tmp/out-$kind" --kernel "series=$tmp/$kind"
+		if [ $? -eq 1 ] && grep -q "^$want  *one/boot" "$LOGS/guest-$kind.log" &&
+			[ -s "$tmp/out-$kind/one/series/console.log" ]; then
+			ok "input: a guest that ends in $kind is reported as $want, its log kept"
+		else
+			fail "input: a guest that ends in $kind is not reported as $want"
+		fi
+	done || true
+	check_um_that_fails "$tmp"
+	printf '[one]\nabout = a device that QEMU lacks\nqemu = -device no-such-device\ntest = nothing\n' >"$tmp/machine.conf"
+	if lab_run "$LOGS/guest-lacks.log" "$tmp/machine.conf" --provenance /dev/null \
+		--out "$tmp/out-lacks" --kernel "series=$series" &&
+		grep -q 'this QEMU has no device no-such-device' "$LOGS/guest-lacks.log"; then
+		ok "input: a machine whose device QEMU lacks is skipped, with the reason"
+	else
+		fail "input: a machine whose device QEMU lacks"
+	fi
+}
+
+# The same of User-Mode Linux, whose part a script plays here
+check_um_that_fails() {
+	local tmp=$1 kind want dir
+
+	printf '[one]\nabout = a suite that fails\narch = um\ntimeout = 3\nsuite = any\n' >"$tmp/um.conf"
+	while read -r kind want; do
+		dir=$tmp/um-$kind
+		rm -rf "$dir"
+		mkdir -p "$dir"
+		printf '#!/bin/sh\n' >"$dir/linux"
+		chmod +x "$dir/linux"
+		case $kind in
+		panic) echo 'echo "Kernel panic - not syncing: on purpose"; exit 1' ;;
+		hang) echo 'exec sleep 60' ;;
+		garbage) echo 'echo "no KTAP"' ;;
+		halt) echo 'echo "reboot: System halted"' ;;
+		compile) echo 'x.c:1: error: on purpose' >"$dir/linux.error" ;;
+		esac >>"$dir/linux"
+		lab_run "$LOGS/um-$kind.log" "$tmp/um.conf" --provenance /dev/null \
+			--out "$tmp/out-um-$kind" --kernel "series=$dir"
+		if [ $? -eq 1 ] && grep -q "^$want  *one/any/boot" "$LOGS/um-$kind.log"; then
+			ok "input: User-Mode Linux that ends in $kind is reported as $want"
+		else
+			fail "input: User-Mode Linux that ends in $kind is not reported as $want"
+		fi
+	done < <(printf '%s\n' "panic PANIC" "hang HANG" "garbage ERROR" "halt ERROR" "compile ERROR") || true
+}
+
+check_export() {
+	local tmp=$LOGS/export
+
+	rm -rf "$tmp"
+	mkdir -p "$tmp"
+	try "tools/tree makes a tree" tools/tree "$tmp/tree"
+	try "tools/refresh writes it" tools/refresh --to "$tmp/a" "$tmp/tree"
+	try "patches/ is byte for byte what the commits give" diff -r patches "$tmp/a/patches"
+	try "selftests/vfio is byte for byte that of the series" diff -r --no-dereference selftests/vfio "$tmp/a/selftests/vfio"
+	echo >>"$tmp/tree/MAINTAINERS"
+	refuses "refresh from a dirty tree" 2 "uncommitted changes" tools/refresh --to "$tmp/b" "$tmp/tree"
+	git -C "$tmp/tree" checkout -q MAINTAINERS
+	git -C "$tmp/tree" -c user.name=x -c user.email=x@localhost commit -q --allow-empty -m 'fixup! x'
+	refuses "refresh with a fixup left" 2 "squash" tools/refresh --to "$tmp/b" "$tmp/tree"
+	rm -rf "$tmp/tree"
+}
+
+# A complete, ordinary work tree of the base, as a user has it
+user_tree() {
+	rm -rf "$1"
+	git clone -q --shared -b base "$WORK/repo.git" "$1"
+	git -C "$1" config user.name x
+	git -C "$1" config user.email x@localhost
+}
+
+same_tree() { [ "$(git -C "$1" rev-parse 'HEAD^{tree}')" = "$(git -C "$WORK/repo.git" rev-parse "$SERIES^{tree}")" ]; }
+
+check_apply() {
+	local tree=$LOGS/apply mails=$LOGS/mails
+
+	user_tree "$tree"
+	try "git am patches/*.patch" git -C "$tree" am -q "$TOP"/patches/*.patch
+	try "git am gives the tree of the series" same_tree "$tree"
+	git -C "$tree" reset -q --hard origin/base
+	rm -rf "$mails" "$mails-signed"
+	try "tools/export makes mail" tools/export "$mails"
+	try "b4 shazam applies it" env -C "$tree" b4 --offline-mode shazam -m "$mails/series.mbox"
+	try "b4 shazam gives the tree of the series" same_tree "$tree"
+	try "tools/export signs for who submits" tools/export --submit "A Person <person@example.org>" \
+		--assisted-by "LLM" "$mails-signed"
+	if [ "$(grep -l '^Signed-off-by: A Person <person@example.org>$' "$mails-signed"/*.patch | wc -l)" -eq \
+		"$(series_patches | grep -c .)" ] && ! grep -q "$AUTHOR_EMAIL" "$mails-signed"/*.patch; then
+		ok "every exported mail carries the submitter's name and sign-off"
+	else
+		fail "an exported mail lacks the submitter's name or sign-off"
+	fi
+	rm -rf "$tree"
+}
+
+check_base() {
+	local dir=$CACHE/download/debian-patches touched ours
+
+	# The packaging of the pinned source: which files do its patches touch?
+	if ! compgen -G "$dir/debian/patches/series" >/dev/null; then
+		mkdir -p "$dir"
+		if ! fetch_packaging "$dir" >"$LOGS/packaging.log" 2>&1; then
+			skip "Debian's patches: their package cannot be had any more"
+			return
+		fi
+	fi
+	touched=$(grep -vE '^ *(#|$)' "$dir/debian/patches/series" | sed "s|^|$dir/debian/patches/|; s/ .*//" |
+		xargs cat | sed -n 's|^+++ [^/]*/\([^ \t]*\).*|\1|p' | sort -u)
+	ours=$(git_k -C "$WORK/repo.git" diff --name-only base "$SERIES" | sort -u)
+	if [ -z "$touched" ]; then
+		fail "Debian's patches: none found"
+	elif [ -n "$(comm -12 <(echo "$touched") <(echo "$ours"))" ]; then
+		fail "Debian's patches touch files of ours: $(comm -12 <(echo "$touched") <(echo "$ours") | xargs)"
+	else
+		ok "Debian's patches ($(wc -l <<<"$touched") files) touch none of our $(wc -l <<<"$ours") files"
+	fi
+}
+
+fetch_packaging() {
+	local version=7.3~rc7-1~exp1 suite=experimental
+
+	apt_suite "$suite"
+	sed 's/^deb /deb-src /' "$CACHE/apt/$suite/sources/vfio-reset-state.list" \
+		>"$CACHE/apt/$suite/sources/source.list"
+	apt-get "${APT_SUITE[@]}" update &&
+		(cd "$1" && apt-get "${APT_SUITE[@]}" source --download-only --diff-only "linux=$version") &&
+		tar -xf "$1"/linux_*.debian.tar.xz -C "$1"
+}
+
+check_patches() {
+	local tree=$WORK/series patch log id subject rest
+
+	worktree_at series "$SERIES"
+	while read -r patch; do
+		log=$LOGS/checkpatch-$patch.log
+		# Fixes: is checked below, against the commits that we know
+		# A python of a version manager lacks the dictionary of codespell
+		if (cd "$tree" && PATH=/usr/bin:$PATH scripts/checkpatch.pl --strict --no-tree --show-types --codespell \
+			--ignore MISSING_SIGN_OFF,UNKNOWN_COMMIT_ID,FILE_PATH_CHANGES,GIT_COMMIT_ID \
+			"$TOP/patches/$patch") >"$log" 2>&1; then
+			ok "checkpatch --strict $patch"
+		else
+			fail "checkpatch --strict $patch"
+			grep -A3 -E '^(WARNING|ERROR|CHECK):' "$log" | head -n 20 | sed 's/^/        /'
+		fi
+		if grep -nE '^(Signed-off|Reviewed|Tested|Acked|Reported|Suggested|Assisted|Co-developed)-by:' "patches/$patch" >"$LOGS/tags.log"; then
+			fail "$patch carries a tag that only a person can give: $(head -n 1 "$LOGS/tags.log")"
+		else
+			ok "no tags that only a person can give: $patch"
+		fi
+		if ! grep -qx "From: $AUTHOR_NAME <$AUTHOR_EMAIL>" "patches/$patch"; then
+			fail "$patch is not from $AUTHOR_NAME: git commit --amend --author"
+		fi
+		# Every commit that a message names is one that we know, by its subject
+		while read -r id; do
+			subject=$(sed -n "s/^${id:0:12}[0-9a-f]* //p" ci/known-commits)
+			if [ -z "$subject" ]; then
+				fail "$patch names the commit $id, which ci/known-commits does not have"
+			elif tr '\n' ' ' <"patches/$patch" | tr -s ' ' | grep -qF "$id (\"$subject\")"; then
+				ok "$patch names $id (\"$subject\")"
+			else
+				rest=$(tr '\n' ' ' <"patches/$patch" | tr -s ' ' | grep -oF "$id" | wc -l)
+				fail "$patch names $id $rest times, never as (\"$subject\")"
+			fi
+		done < <(sed '/^---$/,$d' "patches/$patch" | sed 1d | { grep -oE '\b[0-9a-f]{12,40}\b' || true; } | sort -u)
+	done < <(series_patches)
+}
+
+check_lab() {
+	prove_counts lab
+}
+
+check_without() {
+	prove_counts without --without all
+}
+
+check_controls() {
+	prove_counts controls --control all
+}
+
+# prove_counts NAME OPTION...: tools/prove, its rows counted one by one
+prove_counts() {
+	local name=$1 log=$LOGS/$1.log out=$LOGS/$1 f good bad skips ret=0
+	shift
+
+	rm -rf "$out"
+	# The whole table is in the log; here, what of it is not as it should be
+	tools/prove --no-install --out "$out" "$@" 2>&1 | tee "$log" |
+		awk '/^(PASS|FAIL|SKIP|HANG|PANIC|ERROR|MISSING|-) / { on = /NOT AS IT SHOULD BE/ }
+			on || !/^((PASS|FAIL|SKIP|HANG|PANIC|ERROR|MISSING|-) |        )/ { print "        " $0; fflush() }' || ret=$?
+	while read -r f; do
+		failures+=("$name: $f")
+	done < <(sed -n 's/ *<-- NOT AS IT SHOULD BE.*//p' "$log")
+	while read -r f; do
+		good=$(grep -c '"id"' "$f" || true)
+		bad=$(awk '/"id"/ { if (b) n++; b = 0 } /"as_expected": false/ && !/^  "/ { b = 1 } END { if (b) n++; print n + 0 }' "$f")
+		skips=$(awk '/"id"/ { if (s) n++; s = 0 } /"verdict": "SKIP"/ { s = 1 } END { if (s) n++; print n + 0 }' "$f")
+		passed=$((passed + good - bad - skips))
+		failed=$((failed + bad))
+		skipped=$((skipped + skips))
+	done < <(find "$out" -name results.json)
+	if [ "$ret" -eq 0 ] && [ -n "$(find "$out" -name results.json)" ]; then
+		ok "tools/prove $*"
+	else
+		fail "tools/prove $* (see $log)"
+	fi
+}
+
+# warnings_of LOG: the warnings in a build log, without line numbers
+warnings_of() {
+	grep -E 'warning:|error:' "$1" | sed -E 's/:[0-9]+(:[0-9]+)?:/:/g' | sort || true
+}
+
+# adds_no_warning NAME BEFORE NOW: two files of warnings_of
+adds_no_warning() {
+	comm -13 "$2" "$3" >"$LOGS/added-warnings"
+	if [ ! -s "$LOGS/added-warnings" ]; then
+		ok "$1"
+	else
+		fail "$1"
+		sed 's/^/        /' "$LOGS/added-warnings"
+	fi
+}
+
+# boot_step N KERNEL: a kernel of one step starts and its device answers
+boot_step() {
+	lab_run "$LOGS/boot-$1.log" tools/machines.conf --provenance patches/provenance \
+		--machine virtio --test vfio_pci_device_test --out "$LOGS/boot-$1" --kernel "series=$2" || true
+}
+
+boot_verdict() {
+	wait "$boot_pid"
+	boot_pid=''
+	if grep -q '"id": "virtio/boot"' "$LOGS/boot-$1/results.json" &&
+		! grep -qE 'NOT AS IT' "$LOGS/boot-$1.log"; then
+		ok "step $2: boots"
+	else
+		fail "step $2: does not boot"
+		tail -n 5 "$LOGS/boot-$1.log" | sed 's/^/        /'
+	fi
+}
+
+check_steps() {
+	local commit patch n=0 tree=$WORK/steps out=$WORK/steps/build w1=$WORK/steps/build-w1 log
+	local boot_pid='' boot_of=() subdirs=(drivers/pci/ drivers/vfio/)
+
+	export CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache} CCACHE_NOHASHDIR=1
+	worktree_at steps base
+	try "steps: the base builds" tools/build "$tree"
+	# With W=1 in a directory of its own: other flags would compile it all again
+	mkdir -p "$w1"
+	cmp -s "$out/.config" "$w1/.config" || cp "$out/.config" "$w1/.config"
+	w1_make() {
+		make -s -C "$tree" O="$w1" ARCH=x86_64 CC="ccache gcc" -j"$JOBS" W=1 "$@" 9>&-
+	}
+	# Debian 12's sparse does not know __typeof_unqual__, and says nothing then
+	sparse_make() { w1_make C=2 CF=-D__typeof_unqual__=__typeof__ "${subdirs[@]}"; }
+
+	w1_make "${subdirs[@]}" >"$LOGS/w1-base.log" 2>&1 || fail "W=1 of the base"
+	# What was compiled by an earlier run is not compiled, and warned of, again
+	warnings_of "$LOGS/w1-base.log" >>"$w1/warnings"
+	sort -uo "$w1/warnings" "$w1/warnings"
+	[ -e "$w1/sparse-base" ] || {
+		sparse_make >"$LOGS/sparse-base.log" 2>&1 || fail "sparse on the base"
+		warnings_of "$LOGS/sparse-base.log" >"$w1/sparse-base"
+	}
+	while read -r commit; do
+		n=$((n + 1))
+		patch=$(printf '%04d %s' $n "$(git_k -C "$tree" log -1 --format=%s "$commit")")
+		# The suites are last in the series: each step of theirs passes
+		if ! git_k -C "$tree" diff --quiet "$commit^" "$commit" -- drivers/pci/tests &&
+			git_k -C "$tree" cat-file -e "$commit:drivers/pci/tests/.kunitconfig" 2>/dev/null; then
+			worktree_at uml "$commit"
+			try "step $patch: the KUnit suites pass" kunit_run "$LOGS/kunit-$n.log" 'pci_*'
+			if grep -E 'drivers/pci/tests/.*warning:' "$LOGS/kunit-$n.log" >"$LOGS/kunit-w1-$n.log"; then
+				fail "step $patch: the KUnit suites warn with W=1"
+				sed 's/^/        /' "$LOGS/kunit-w1-$n.log"
+			fi
+		fi
+		if git_k -C "$tree" diff --quiet "$commit^" "$commit" -- . \
+			':!tools/testing/selftests' ':!Documentation' ':!MAINTAINERS' \
+			':!drivers/pci/tests'; then
+			# Nothing that is compiled into this kernel
+			worktree_at steps "$commit"
+			if ! git_k -C "$tree" diff --quiet "$commit^" "$commit" -- tools/testing/selftests; then
+				try "step $patch: selftests build" tools/build --guest "$LOGS/lab" "$tree"
+			fi
+			continue
+		fi
+		worktree_at steps "$commit"
+		log=$LOGS/w1-$n.log
+		if ! w1_make "${subdirs[@]}" >"$log" 2>&1; then
+			fail "step $patch: does not build with W=1"
+			grep -m5 error "$log" | sed 's/^/        /'
+			continue
+		fi
+		adds_no_warning "step $patch: W=1 adds no warning" "$w1/warnings" <(warnings_of "$log" | sort -u)
+		try "step $patch: kernel builds" tools/build "$tree"
+		# It boots while the next one is compiled
+		[ -z "$boot_pid" ] || boot_verdict "${boot_of[@]}"
+		boot_of=("$n" "$patch")
+		mkdir -p "$LOGS/step-$n"
+		cp -L "$out/bzImage" "$LOGS/step-$n/"
+		ln -sf "$WORK/series/build/initrd" "$LOGS/step-$n/initrd"
+		boot_step "$n" "$LOGS/step-$n" &
+		boot_pid=$!
+	done < <(git_k -C "$WORK/repo.git" rev-list --reverse "base..$SERIES")
+	[ -z "$boot_pid" ] || boot_verdict "${boot_of[@]}"
+	[ $n -eq "$(series_patches | grep -c .)" ] || fail "steps: $n commits, another number of patches"
+
+	if ! sparse_make >"$LOGS/sparse.log" 2>&1; then
+		fail "sparse on the series"
+	elif [ ! -s "$w1/sparse-base" ]; then
+		fail "sparse: no warning at all on the base, so it has checked nothing"
+	else
+		adds_no_warning "the series adds no sparse warning (the base has $(wc -l <"$w1/sparse-base"))" \
+			"$w1/sparse-base" <(warnings_of "$LOGS/sparse.log")
+	fi
+}
+
+check_kunit() {
+	local log=$LOGS/kunit.log counts missing
+
+	worktree_at uml "$SERIES"
+	if ! kunit_run "$log"; then
+		fail "kunit.py run --kunitconfig=drivers/pci/tests"
+		grep -E 'FAILED|rror' "$log" | head -n 20 | sed 's/^/        /'
+		return
+	fi
+	counts=$(grep 'Testing complete' "$log")
+	echo "        ${counts#* }"
+	passed=$((passed + $(sed -n 's/.*passed: \([0-9]*\).*/\1/p' <<<"$counts" | grep . || echo 0)))
+	skipped=$((skipped + $(sed -n 's/.*skipped: \([0-9]*\).*/\1/p' <<<"$counts" | grep . || echo 0)))
+	ok "kunit.py run --kunitconfig=drivers/pci/tests"
+	# What is in no stanza of the lab would run nowhere else
+	missing=$(sed -n 's/.*=* \[PASSED\] \(pci_[a-z]*\) ===*$/\1/p' "$log" |
+		while read -r f; do grep -qE "^suite *= *$f\$" tools/machines.conf || echo "$f"; done)
+	if [ -z "$missing" ]; then
+		ok "tools/machines.conf has every suite"
+	else
+		fail "tools/machines.conf lacks the suites: $(xargs <<<"$missing")"
+	fi
+}
+
+check_selftests() {
+	worktree_at series "$SERIES"
+	rm -rf "$LOGS/selftests"
+	try "selftests/ builds against a kernel tree" \
+		make -s -C selftests KDIR="$WORK/series" O="$LOGS/selftests"
+	if [ -x "$LOGS/selftests/vfio_pci_device_test" ]; then
+		ok "selftests/ gave programs"
+	else
+		fail "selftests/ gave no program"
+	fi
+	refuses "selftests without a kernel tree" 2 "no kernel source tree" \
+		make -s -C selftests KDIR="$LOGS" O="$LOGS/selftests-none"
+}

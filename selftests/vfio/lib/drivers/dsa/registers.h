@@ -1,0 +1,1 @@
+../../../../../../../drivers/dma/idxd/registers.h

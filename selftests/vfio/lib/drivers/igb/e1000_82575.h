@@ -1,0 +1,1 @@
+../../../../../../../drivers/net/ethernet/intel/igb/e1000_82575.h

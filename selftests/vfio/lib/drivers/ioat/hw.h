@@ -1,0 +1,1 @@
+../../../../../../../drivers/dma/ioat/hw.h

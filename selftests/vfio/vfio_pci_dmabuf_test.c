@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Is a dma-buf of a BAR usable if, and only if, the BAR may be accessed?
+ *
+ * Whether it is revoked shows when it is mapped in an IO address space that no
+ * device is attached to.  This doesn't access the device.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+
+#include <linux/iommufd.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+
+#include <libvfio.h>
+
+#include "kselftest_harness.h"
+
+/* PCI_PM_CTRL_STATE_MASK */
+#define D0	0
+#define D3HOT	3
+
+/* Time that a device may take to suspend */
+#define SUSPEND_MS 2000
+
+static const char *device_bdf;
+
+FIXTURE(vfio_pci_dmabuf_test) {
+	struct iommu *iommu;
+	struct vfio_pci_device *device;
+	u32 ioas_id;
+	int bar;
+	int dmabuf;
+	u8 pm;
+};
+
+static int device_feature(struct vfio_pci_device *device, u32 flags, void *data, size_t size)
+{
+	size_t argsz = sizeof(struct vfio_device_feature) + size;
+	struct vfio_device_feature *feature = calloc_assert(1, argsz);
+	int ret;
+
+	feature->argsz = argsz;
+	feature->flags = flags;
+	if (size)
+		memcpy(feature->data, data, size);
+
+	ret = ioctl(device->fd, VFIO_DEVICE_FEATURE, feature);
+	if (ret < 0)
+		ret = -errno;
+
+	free(feature);
+	return ret;
+}
+
+static int dmabuf_export(struct vfio_pci_device *device, int bar)
+{
+	struct {
+		struct vfio_device_feature_dma_buf dmabuf;
+		struct vfio_region_dma_range range;
+	} data = {
+		.dmabuf = {
+			.region_index = bar,
+			.open_flags = O_RDWR | O_CLOEXEC,
+			.nr_ranges = 1,
+		},
+		.range = { .length = getpagesize() },
+	};
+
+	return device_feature(device, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF,
+			      &data, sizeof(data));
+}
+
+/* Return 0 if the dma-buf can be mapped, or -ENODEV if it is revoked */
+static int dmabuf_map(struct iommu *iommu, u32 ioas_id, int dmabuf)
+{
+	struct iommu_ioas_map_file map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE,
+		.ioas_id = ioas_id,
+		.fd = dmabuf,
+		.length = getpagesize(),
+	};
+	struct iommu_ioas_unmap unmap = {
+		.size = sizeof(unmap),
+		.ioas_id = ioas_id,
+		.length = getpagesize(),
+	};
+
+	if (ioctl(iommu->iommufd, IOMMU_IOAS_MAP_FILE, &map))
+		return -errno;
+
+	unmap.iova = map.iova;
+	ioctl_assert(iommu->iommufd, IOMMU_IOAS_UNMAP, &unmap);
+	return 0;
+}
+
+FIXTURE_SETUP(vfio_pci_dmabuf_test)
+{
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	int i;
+
+	self->iommu = iommu_init(MODE_IOMMUFD);
+	self->device = vfio_pci_device_init(device_bdf, self->iommu);
+	self->pm = sysfs_config_find_capability(device_bdf, PCI_CAP_ID_PM);
+
+	ioctl_assert(self->iommu->iommufd, IOMMU_IOAS_ALLOC, &alloc);
+	self->ioas_id = alloc.out_ioas_id;
+
+	self->bar = -1;
+	for (i = 0; i < PCI_STD_NUM_BARS && self->bar < 0; i++)
+		if (self->device->bars[i].vaddr)
+			self->bar = i;
+	if (self->bar < 0)
+		SKIP(return, "Device does not have a BAR that can be mapped");
+
+	vfio_pci_cmd_set(self->device, PCI_COMMAND_MEMORY);
+	self->dmabuf = dmabuf_export(self->device, self->bar);
+	if (self->dmabuf == -ENOTTY || self->dmabuf == -EOPNOTSUPP)
+		SKIP(return, "Kernel does not support dma-bufs of a BAR");
+	VFIO_ASSERT_GE(self->dmabuf, 0);
+
+	i = dmabuf_map(self->iommu, self->ioas_id, self->dmabuf);
+	if (i && i != -ENODEV)
+		SKIP(return, "Kernel does not support mapping a dma-buf: %d", i);
+	ASSERT_EQ(0, i);
+}
+
+FIXTURE_TEARDOWN(vfio_pci_dmabuf_test)
+{
+	ASSERT_EQ(0, close(self->dmabuf));
+	vfio_pci_device_cleanup(self->device);
+	iommu_cleanup(self->iommu);
+}
+
+#define ASSERT_USABLE(_dmabuf) \
+	ASSERT_EQ(0, dmabuf_map(self->iommu, self->ioas_id, _dmabuf))
+#define ASSERT_REVOKED(_dmabuf) \
+	ASSERT_EQ(-ENODEV, dmabuf_map(self->iommu, self->ioas_id, _dmabuf))
+
+static int low_power_entry(struct vfio_pci_device *device)
+{
+	return device_feature(device, VFIO_DEVICE_FEATURE_SET |
+				      VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, NULL, 0);
+}
+
+static int low_power_exit(struct vfio_pci_device *device)
+{
+	return device_feature(device, VFIO_DEVICE_FEATURE_SET |
+				      VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, NULL, 0);
+}
+
+/* If this fails, the other tests mean nothing */
+TEST_F(vfio_pci_dmabuf_test, memory_space)
+{
+	vfio_pci_cmd_clear(self->device, PCI_COMMAND_MEMORY);
+	ASSERT_REVOKED(self->dmabuf);
+	vfio_pci_cmd_set(self->device, PCI_COMMAND_MEMORY);
+	ASSERT_USABLE(self->dmabuf);
+	vfio_pci_device_reset(self->device);
+	ASSERT_USABLE(self->dmabuf);
+}
+
+TEST_F(vfio_pci_dmabuf_test, d3hot)
+{
+	if (!self->pm)
+		SKIP(return, "Device does not have Power Management");
+
+	vfio_pci_config_writew(self->device, self->pm + PCI_PM_CTRL, D3HOT);
+	ASSERT_REVOKED(self->dmabuf);
+	vfio_pci_cmd_set(self->device, PCI_COMMAND_MEMORY);
+	ASSERT_REVOKED(self->dmabuf);
+	vfio_pci_config_writew(self->device, self->pm + PCI_PM_CTRL, D0);
+	ASSERT_USABLE(self->dmabuf);
+}
+
+/* The device suspends, so whatever the user does next has to resume it */
+#define LOW_POWER_ENTRY() do {				\
+	ASSERT_EQ(0, low_power_entry(self->device));	\
+	ASSERT_TRUE(sysfs_device_suspends(device_bdf, SUSPEND_MS));			\
+	ASSERT_REVOKED(self->dmabuf);			\
+} while (0)
+
+#define LOW_POWER_EXIT() do {				\
+	ASSERT_EQ(0, low_power_exit(self->device));	\
+	ASSERT_USABLE(self->dmabuf);			\
+} while (0)
+
+TEST_F(vfio_pci_dmabuf_test, low_power)
+{
+	LOW_POWER_ENTRY();
+	LOW_POWER_EXIT();
+}
+
+TEST_F(vfio_pci_dmabuf_test, low_power_command)
+{
+	LOW_POWER_ENTRY();
+	vfio_pci_cmd_set(self->device, PCI_COMMAND_MEMORY);
+	ASSERT_TRUE(sysfs_device_suspends(device_bdf, SUSPEND_MS));
+	ASSERT_REVOKED(self->dmabuf);
+	LOW_POWER_EXIT();
+}
+
+TEST_F(vfio_pci_dmabuf_test, low_power_pm)
+{
+	if (!self->pm)
+		SKIP(return, "Device does not have Power Management");
+
+	LOW_POWER_ENTRY();
+	vfio_pci_config_writew(self->device, self->pm + PCI_PM_CTRL, D0);
+	ASSERT_TRUE(sysfs_device_suspends(device_bdf, SUSPEND_MS));
+	ASSERT_REVOKED(self->dmabuf);
+	LOW_POWER_EXIT();
+}
+
+TEST_F(vfio_pci_dmabuf_test, low_power_reset)
+{
+	if (!(self->device->info.flags & VFIO_DEVICE_FLAGS_RESET))
+		SKIP(return, "Device does not support reset");
+
+	LOW_POWER_ENTRY();
+	vfio_pci_device_reset(self->device);
+	ASSERT_TRUE(sysfs_device_suspends(device_bdf, SUSPEND_MS));
+	ASSERT_REVOKED(self->dmabuf);
+	LOW_POWER_EXIT();
+}
+
+TEST_F(vfio_pci_dmabuf_test, low_power_export)
+{
+	int dmabuf;
+
+	LOW_POWER_ENTRY();
+	dmabuf = dmabuf_export(self->device, self->bar);
+	ASSERT_LE(0, dmabuf);
+	ASSERT_TRUE(sysfs_device_suspends(device_bdf, SUSPEND_MS));
+	ASSERT_REVOKED(dmabuf);
+	LOW_POWER_EXIT();
+	ASSERT_USABLE(dmabuf);
+	ASSERT_EQ(0, close(dmabuf));
+}
+
+/* Once there was a notification, LOW_POWER_EXIT is optional */
+TEST_F(vfio_pci_dmabuf_test, low_power_wakeup)
+{
+	struct vfio_device_low_power_entry_with_wakeup entry = {};
+	u64 value = 0;
+
+	entry.wakeup_eventfd = eventfd(0, EFD_NONBLOCK);
+	ASSERT_LE(0, entry.wakeup_eventfd);
+	ASSERT_EQ(0, device_feature(self->device, VFIO_DEVICE_FEATURE_SET |
+				    VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+				    &entry, sizeof(entry)));
+	ASSERT_TRUE(sysfs_device_suspends(device_bdf, SUSPEND_MS));
+	ASSERT_REVOKED(self->dmabuf);
+	ASSERT_EQ(-1, read(entry.wakeup_eventfd, &value, sizeof(value)));
+
+	vfio_pci_config_readw(self->device, PCI_COMMAND);
+	ASSERT_EQ(sizeof(value), read(entry.wakeup_eventfd, &value, sizeof(value)));
+	ASSERT_FALSE(sysfs_device_suspends(device_bdf, SUSPEND_MS));
+	ASSERT_USABLE(self->dmabuf);
+	ASSERT_EQ(0, close(entry.wakeup_eventfd));
+}
+
+int main(int argc, char *argv[])
+{
+	device_bdf = vfio_selftests_get_bdf(&argc, argv);
+	return test_harness_run(argc, argv);
+}

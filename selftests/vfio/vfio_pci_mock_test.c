@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Resets of a device with faults, made in software: CONFIG_PCI_MOCK_DEBUGFS.
+ * See Documentation/PCI/pci-kunit.rst.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/limits.h>
+#include <linux/pci_regs.h>
+
+#include <libvfio.h>
+
+#include "kselftest_harness.h"
+
+struct mock_test {
+	struct iommu *iommu;
+	struct vfio_pci_device *device;
+	struct vfio_pci_state *before;
+	struct vfio_pci_state *after;
+	unsigned int flrs;
+	unsigned int urs;
+};
+
+static const char *device_bdf;
+
+static void mock_path(char *path, size_t size, const char *file)
+{
+	snprintf_assert(path, size, "/sys/kernel/debug/pci_mock/%s/%s", device_bdf, file);
+}
+
+/* The device has these faults from now on, none if @fault is empty. */
+static void mock_inject(const char *fault)
+{
+	char path[PATH_MAX], line[160];
+
+	mock_path(path, sizeof(path), "fault");
+	snprintf_assert(line, sizeof(line), "%s\n", fault);
+	sysfs_write(path, line);
+}
+
+static unsigned int mock_count(const char *file, const char *what)
+{
+	char path[PATH_MAX], name[32];
+	unsigned int val;
+	FILE *f;
+
+	mock_path(path, sizeof(path), file);
+	f = fopen(path, "r");
+	VFIO_ASSERT_NOT_NULL(f, "Failed to open %s\n", path);
+	while (fscanf(f, "%31s %u", name, &val) == 2) {
+		if (strcmp(name, what))
+			continue;
+		VFIO_ASSERT_EQ(fclose(f), 0);
+		return val;
+	}
+	VFIO_FAIL("%s has no %s\n", path, what);
+}
+
+static unsigned int mock_urs(void)
+{
+	return mock_count("ur", "reads") + mock_count("ur", "writes");
+}
+
+FIXTURE(vfio_pci_mock_test) {
+	struct mock_test t;
+};
+
+FIXTURE_VARIANT(vfio_pci_mock_test) {
+	const char *iommu_mode;
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_mock_test, group) {
+	.iommu_mode = MODE_VFIO_TYPE1_IOMMU,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_mock_test, compat) {
+	.iommu_mode = MODE_IOMMUFD_COMPAT_TYPE1,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_mock_test, cdev) {
+	.iommu_mode = MODE_IOMMUFD,
+};
+
+FIXTURE_SETUP(vfio_pci_mock_test)
+{
+	char path[PATH_MAX];
+
+	mock_path(path, sizeof(path), "fault");
+	if (access(path, W_OK))
+		SKIP(return, "%s is no software device", device_bdf);
+
+	mock_inject("");
+	sysfs_device_attr_set(device_bdf, "reset_method", "flr");
+	self->t.before = vfio_pci_state_alloc();
+	self->t.after = vfio_pci_state_alloc();
+	self->t.iommu = iommu_init(variant->iommu_mode);
+	self->t.device = vfio_pci_device_init(device_bdf, self->t.iommu);
+
+	VFIO_ASSERT_GT(vfio_pci_state_fill(self->t.device), 0);
+	vfio_pci_msix_enable(self->t.device, 0, 2);
+	vfio_pci_state_read(self->t.device, self->t.before);
+	self->t.flrs = mock_count("stats", "flr");
+	self->t.urs = mock_urs();
+}
+
+FIXTURE_TEARDOWN(vfio_pci_mock_test)
+{
+	mock_inject("");
+	vfio_pci_device_cleanup(self->t.device);
+	iommu_cleanup(self->t.iommu);
+	sysfs_device_attr_set(device_bdf, "reset_method", "default");
+	free(self->t.before);
+	free(self->t.after);
+}
+
+/* How much is not as it should be after that many FLRs? */
+static int check_state(struct mock_test *t, unsigned int nr_flrs)
+{
+	unsigned int flrs = mock_count("stats", "flr") - t->flrs;
+	unsigned int urs = mock_urs() - t->urs;
+
+	printf("%u FLRs, %u Unsupported Requests\n", flrs, urs);
+	vfio_pci_state_read(t->device, t->after);
+	return vfio_pci_state_diff(t->before, t->after) + (flrs != nr_flrs) + !!urs;
+}
+
+TEST_F_TIMEOUT(vfio_pci_mock_test, healthy, 100)
+{
+	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), 0);
+	EXPECT_EQ(check_state(&self->t, 1), 0);
+}
+
+/* The time is the longest that a function may take (PCIe r6.0, sec 6.6.2) */
+TEST_F_TIMEOUT(vfio_pci_mock_test, not_ready, 100)
+{
+	mock_inject("not_ready_ms=1000");
+	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), 0);
+	EXPECT_EQ(check_state(&self->t, 1), 0);
+}
+
+TEST_F_TIMEOUT(vfio_pci_mock_test, pending_stuck, 100)
+{
+	mock_inject("pending_stuck");
+	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), 0);
+	mock_inject("");
+	EXPECT_EQ(check_state(&self->t, 1), 0);
+}
+
+/* A device that drops out must fail the reset, and be as it was when back */
+TEST_F_TIMEOUT(vfio_pci_mock_test, gone, 1000)
+{
+	mock_inject("gone_at=1");
+	ASSERT_NE(__vfio_pci_device_reset(self->t.device), 0);
+	EXPECT_GT(mock_count("stats", "gone"), 0);
+	mock_inject("");
+	/* What was sent to a device that is gone does not count */
+	self->t.urs = mock_urs();
+	EXPECT_EQ(check_state(&self->t, 0), 0);
+
+	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), 0);
+	EXPECT_EQ(check_state(&self->t, 1), 0);
+}
+
+/* A reset that only the device knows of, and what may be wrong with it then */
+FIXTURE(vfio_pci_mock_lost_test) {
+	struct mock_test t;
+	char *port;
+	u16 exp;
+	u16 msix;
+	u32 bar;
+	u32 table;
+};
+
+FIXTURE_SETUP(vfio_pci_mock_lost_test)
+{
+	char path[PATH_MAX];
+
+	mock_path(path, sizeof(path), "fault");
+	if (access(path, W_OK))
+		SKIP(return, "%s is no software device", device_bdf);
+
+	mock_inject("");
+	self->port = sysfs_upstream_bridge_get(device_bdf);
+	ASSERT_NE(NULL, self->port);
+	self->exp = sysfs_config_find_capability(device_bdf, PCI_CAP_ID_EXP);
+	self->msix = sysfs_config_find_capability(device_bdf, PCI_CAP_ID_MSIX);
+	self->table = sysfs_config_readl(device_bdf, self->msix + PCI_MSIX_TABLE);
+	self->t.before = vfio_pci_state_alloc();
+	self->t.after = vfio_pci_state_alloc();
+	self->t.iommu = iommu_init(MODE_VFIO_TYPE1_IOMMU);
+	self->t.device = vfio_pci_device_init(device_bdf, self->t.iommu);
+	self->bar = sysfs_config_readl(device_bdf, PCI_BASE_ADDRESS_0);
+	vfio_pci_msix_enable(self->t.device, 0, 2);
+}
+
+static void mock_change(u16 where, u8 size, u32 reset, u32 rw)
+{
+	char fault[80];
+
+	snprintf_assert(fault, sizeof(fault), "change=%#x:%u:%#x:%#x", where, size, reset, rw);
+	mock_inject(fault);
+}
+
+static void backdoor_reset(const char *port)
+{
+	u16 ctrl = sysfs_config_readw(port, PCI_BRIDGE_CONTROL);
+
+	sysfs_config_writew(port, PCI_BRIDGE_CONTROL, ctrl | PCI_BRIDGE_CTL_BUS_RESET);
+	sysfs_config_writew(port, PCI_BRIDGE_CONTROL, ctrl);
+	/* PCIe r6.0, sec 6.6.1 */
+	usleep(100000);
+
+	VFIO_ASSERT_EQ(sysfs_config_readl(device_bdf, PCI_BASE_ADDRESS_0), 0);
+}
+
+FIXTURE_TEARDOWN(vfio_pci_mock_lost_test)
+{
+	/* Whatever the test has changed */
+	mock_change(PCI_BASE_ADDRESS_0, 4, 0, self->bar & ~0xfU);
+	backdoor_reset(self->port);
+	mock_change(self->msix + PCI_MSIX_TABLE, 4, self->table, 0);
+	backdoor_reset(self->port);
+	mock_inject("");
+	vfio_pci_device_reset(self->t.device);
+
+	vfio_pci_device_cleanup(self->t.device);
+	iommu_cleanup(self->t.iommu);
+	free(self->port);
+	free(self->t.before);
+	free(self->t.after);
+}
+
+/* What the user has set is lost, unless vfio knows of it as of MRRS */
+TEST_F_TIMEOUT(vfio_pci_mock_lost_test, readrq, 100)
+{
+	u16 devctl = vfio_pci_config_readw(self->t.device, self->exp + PCI_EXP_DEVCTL);
+
+	ASSERT_NE(PCI_EXP_DEVCTL_READRQ_1024B, devctl & PCI_EXP_DEVCTL_READRQ);
+	devctl = (devctl & ~PCI_EXP_DEVCTL_READRQ) | PCI_EXP_DEVCTL_READRQ_1024B;
+	vfio_pci_config_writew(self->t.device, self->exp + PCI_EXP_DEVCTL, devctl);
+	ASSERT_EQ(devctl, sysfs_config_readw(device_bdf, self->exp + PCI_EXP_DEVCTL));
+	vfio_pci_state_read(self->t.device, self->t.before);
+
+	backdoor_reset(self->port);
+	ASSERT_NE(devctl, sysfs_config_readw(device_bdf, self->exp + PCI_EXP_DEVCTL));
+	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), 0);
+	vfio_pci_state_read(self->t.device, self->t.after);
+	EXPECT_EQ(vfio_pci_state_diff(self->t.before, self->t.after), 0);
+}
+
+/* BARs that can't be restored make a reset fail */
+TEST_F_TIMEOUT(vfio_pci_mock_lost_test, no_bar, 100)
+{
+	mock_change(PCI_BASE_ADDRESS_0, 4, 0, 0);
+	backdoor_reset(self->port);
+	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), -EIO);
+}
+
+/*
+ * An MSI-X Table that has moved is not restored by the kernel, and the device
+ * can't get it back.  All else works.
+ */
+TEST_F_TIMEOUT(vfio_pci_mock_lost_test, msix_moved, 100)
+{
+	mock_change(self->msix + PCI_MSIX_TABLE, 4, self->table + 0x1000, 0);
+	backdoor_reset(self->port);
+	ASSERT_NE(self->table, sysfs_config_readl(device_bdf, self->msix + PCI_MSIX_TABLE));
+
+	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), 0);
+	ASSERT_EQ(self->bar, sysfs_config_readl(device_bdf, PCI_BASE_ADDRESS_0));
+	ASSERT_EQ(0, sysfs_config_readw(device_bdf, self->msix + PCI_MSIX_FLAGS) &
+		  PCI_MSIX_FLAGS_ENABLE);
+
+	/* There is no loss any more that would take the user's settings away */
+	vfio_pci_config_writeb(self->t.device, PCI_CACHE_LINE_SIZE, 0x20);
+	vfio_pci_cmd_set(self->t.device, PCI_COMMAND_MASTER);
+	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), 0);
+	EXPECT_EQ(0x20, sysfs_config_readb(device_bdf, PCI_CACHE_LINE_SIZE));
+	EXPECT_TRUE(sysfs_config_readw(device_bdf, PCI_COMMAND) & PCI_COMMAND_MASTER);
+}
+
+int main(int argc, char *argv[])
+{
+	device_bdf = vfio_selftests_get_bdf(&argc, argv);
+	return test_harness_run(argc, argv);
+}

@@ -1,0 +1,895 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What has a device after a reset that vfio-pci did not ask for?
+ *
+ * There is the one by which the kernel recovers from a fatal error, the one
+ * that nobody knows of, by way of the port above the device, and that of its PF.
+ *
+ * The first device is open when it is reset.  The second one, if there is one,
+ * is another function below the same port, and not open.  Errors are injected
+ * by software, which needs CONFIG_PCIEAER_INJECT.
+ */
+#include <libgen.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+
+#include <linux/io.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+
+#include <libvfio.h>
+
+#include "kselftest_harness.h"
+
+/* A recovery takes a while if the link has to come up again. */
+#define TIMEOUT 120
+
+/* How long to wait for a runtime suspend, in ms */
+#define SUSPEND_MS	1000
+
+#define DECODE (PCI_COMMAND_IO | PCI_COMMAND_MEMORY)
+
+static char **device_bdfs;
+static int nr_devices;
+
+/* The header of each device when the program starts */
+static u8 (*headers)[PCI_STD_HEADER_SIZEOF];
+
+static void headers_read(void)
+{
+	int i;
+
+	headers = calloc_assert(nr_devices, sizeof(headers[0]));
+	for (i = 0; i < nr_devices; i++)
+		sysfs_config_access(device_bdfs[i], false, 0, sizeof(headers[i]), headers[i]);
+}
+
+/*
+ * What one test has broken must not make all the others fail.  The device is
+ * closed.  Have it active, for the kernel saves its registers when it suspends.
+ */
+static void headers_heal(void)
+{
+	char power_control[16];
+	u32 was, is;
+	int i, pos;
+
+	for (i = 0; i < nr_devices; i++) {
+		const char *bdf = device_bdfs[i];
+
+		sysfs_device_attr_get(bdf, "power/control", power_control,
+				      sizeof(power_control));
+		sysfs_device_attr_set(bdf, "power/control", "on");
+
+		for (pos = PCI_BASE_ADDRESS_0; pos <= PCI_ROM_ADDRESS; pos += 4) {
+			memcpy(&was, &headers[i][pos], sizeof(was));
+			is = sysfs_config_readl(bdf, pos);
+			if (was == is)
+				continue;
+
+			printf("%s: %02x: %08x -> %08x\n", bdf, pos, is, was);
+			sysfs_config_access(bdf, true, pos, sizeof(was), &was);
+		}
+
+		sysfs_device_attr_set(bdf, "power/control", power_control);
+	}
+}
+
+static u16 state_cmd(struct vfio_pci_state *state)
+{
+	return vfio_pci_state_readw(state, PCI_COMMAND);
+}
+
+static void state_set_cmd(struct vfio_pci_state *state, u16 cmd)
+{
+	state->config[PCI_COMMAND] = cmd;
+	state->config[PCI_COMMAND + 1] = cmd >> 8;
+}
+
+static void vstate_set_cmd(struct vfio_pci_state *state, u16 cmd)
+{
+	state->vconfig[PCI_COMMAND] = cmd;
+	state->vconfig[PCI_COMMAND + 1] = cmd >> 8;
+}
+
+/* Does a BAR have an address, or is it the BAR of a VF, which has none? */
+static bool has_bars(struct vfio_pci_state *state)
+{
+	u32 bar;
+	int i;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		bar = vfio_pci_state_readl(state, PCI_BASE_ADDRESS_0 + i * 4);
+		if (bar & ~0xfU)
+			return true;
+	}
+
+	return vfio_pci_state_readw(state, PCI_VENDOR_ID) == 0xffff;
+}
+
+struct test {
+	const char *bdf;
+	struct iommu *iommu;
+	struct vfio_pci_device *device;
+	int irq_index;
+	bool marked;
+	int err_eventfd;
+
+	struct vfio_pci_state *opened;	/* as vfio handed the device out */
+	struct vfio_pci_state *before;	/* as the user has set it up */
+	struct vfio_pci_state *after;
+};
+
+static void err_trigger_set(struct test *t)
+{
+	char buf[sizeof(struct vfio_irq_set) + sizeof(int)] = {};
+	struct vfio_irq_set *irq_set = (void *)buf;
+
+	t->err_eventfd = eventfd(0, EFD_NONBLOCK);
+	VFIO_ASSERT_GE(t->err_eventfd, 0);
+
+	irq_set->argsz = sizeof(buf);
+	irq_set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	irq_set->index = VFIO_PCI_ERR_IRQ_INDEX;
+	irq_set->count = 1;
+	*(int *)irq_set->data = t->err_eventfd;
+	ioctl_assert(t->device->fd, VFIO_DEVICE_SET_IRQS, irq_set);
+}
+
+static bool err_triggered(struct test *t)
+{
+	u64 value;
+
+	return read(t->err_eventfd, &value, sizeof(value)) == sizeof(value);
+}
+
+static void intx_mask(struct test *t)
+{
+	struct vfio_irq_set irq_set = {
+		.argsz = sizeof(irq_set),
+		.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK,
+		.index = VFIO_PCI_INTX_IRQ_INDEX,
+		.count = 1,
+	};
+
+	ioctl_assert(t->device->fd, VFIO_DEVICE_SET_IRQS, &irq_set);
+}
+
+static void test_open(struct test *t, const char *bdf)
+{
+	t->bdf = bdf;
+	t->irq_index = VFIO_PCI_NUM_IRQS;
+	t->opened = vfio_pci_state_alloc();
+	t->before = vfio_pci_state_alloc();
+	t->after = vfio_pci_state_alloc();
+	t->iommu = iommu_init(default_iommu_mode);
+	t->device = vfio_pci_device_init(bdf, t->iommu);
+	vfio_pci_state_read(t->device, t->opened);
+	/* Otherwise it has been broken before, and is as bad as it was after */
+	VFIO_ASSERT_TRUE(has_bars(t->opened), "%s has no BARs\n", bdf);
+	err_trigger_set(t);
+}
+
+static void test_close(struct test *t)
+{
+	VFIO_ASSERT_EQ(close(t->err_eventfd), 0);
+	vfio_pci_device_cleanup(t->device);
+	iommu_cleanup(t->iommu);
+	free(t->opened);
+	free(t->before);
+	free(t->after);
+}
+
+static bool test_irq_supported(struct test *t, int irq_index)
+{
+	switch (irq_index) {
+	case VFIO_PCI_INTX_IRQ_INDEX:
+		return t->device->intx_info.count &&
+		       (t->device->intx_info.flags & VFIO_IRQ_INFO_MASKABLE);
+	case VFIO_PCI_MSI_IRQ_INDEX:
+		return t->device->msi_info.count;
+	case VFIO_PCI_MSIX_IRQ_INDEX:
+		return t->opened->msix_count;
+	}
+
+	return true;
+}
+
+static void test_setup(struct test *t, int irq_index, bool memory)
+{
+	t->irq_index = irq_index;
+	if (irq_index != VFIO_PCI_NUM_IRQS)
+		vfio_pci_irq_enable(t->device, irq_index, 0, 1);
+	vfio_pci_cmd_set(t->device, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY);
+
+	/* The kernel saves Command as it is now, which must not come back. */
+	if (t->device->info.flags & VFIO_DEVICE_FLAGS_RESET)
+		vfio_pci_device_reset(t->device);
+
+	if (irq_index == VFIO_PCI_INTX_IRQ_INDEX)
+		intx_mask(t);
+	if (!memory)
+		vfio_pci_cmd_clear(t->device, PCI_COMMAND_MEMORY);
+
+	vfio_pci_state_read(t->device, t->before);
+	VFIO_ASSERT_TRUE(state_cmd(t->before) & PCI_COMMAND_MASTER);
+	VFIO_ASSERT_EQ(!!(state_cmd(t->before) & PCI_COMMAND_MEMORY), memory);
+	if (irq_index == VFIO_PCI_INTX_IRQ_INDEX)
+		VFIO_ASSERT_TRUE(state_cmd(t->before) & PCI_COMMAND_INTX_DISABLE);
+
+	t->marked = vfio_pci_reset_mark(t->device);
+}
+
+/*
+ * Turn what there was into what there must be after a reset that took
+ * everything away:  All that VFIO had set up, but not what the user had.
+ */
+static void test_expect(struct test *t, u16 cmd_clear)
+{
+	const u16 keep = DECODE | PCI_COMMAND_INTX_DISABLE;
+	u16 cmd = (state_cmd(t->opened) & ~keep) | (state_cmd(t->before) & keep);
+	u16 vcmd = t->before->vconfig[PCI_COMMAND] | t->before->vconfig[PCI_COMMAND + 1] << 8;
+
+	state_set_cmd(t->before, cmd & ~cmd_clear);
+	vstate_set_cmd(t->before, vcmd & ~cmd_clear);
+}
+
+/* The kernel may go on for a moment after it has said that it is ready. */
+static void wait_for_cmd(const char *bdf, u16 mask, u16 cmd)
+{
+	int tries = 50;
+
+	while (tries-- && (sysfs_config_readw(bdf, PCI_COMMAND) & mask) != (cmd & mask))
+		usleep(10000);
+}
+
+static void irq_check(struct test *t)
+{
+	int fd = t->device->msi_eventfds[0];
+	u64 value;
+
+	fcntl_set_nonblock(fd);
+	vfio_pci_irq_trigger(t->device, t->irq_index, 0);
+	VFIO_ASSERT_EQ(read(fd, &value, sizeof(value)), sizeof(value));
+}
+
+/* Does the device have what it must have, and does a reset leave it that? */
+static void test_check(struct test *t)
+{
+	/* First what does not make vfio-pci look at the device */
+	vfio_pci_state_read_config(t->bdf, t->after);
+	t->after->open = false;
+	VFIO_ASSERT_EQ(vfio_pci_state_diff(t->before, t->after), 0);
+
+	vfio_pci_state_read(t->device, t->after);
+	VFIO_ASSERT_EQ(vfio_pci_state_diff(t->before, t->after), 0);
+
+	if (t->marked)
+		VFIO_ASSERT_TRUE(vfio_pci_reset_mark_removed(t->device),
+				 "The device was not reset\n");
+	if (t->irq_index != VFIO_PCI_NUM_IRQS)
+		irq_check(t);
+}
+
+static void test_check_reset(struct test *t)
+{
+	if (!(t->device->info.flags & VFIO_DEVICE_FLAGS_RESET))
+		return;
+
+	vfio_pci_device_reset(t->device);
+	t->marked = false;
+	test_check(t);
+}
+
+/* Another function below the port that nobody has open */
+FIXTURE(vfio_pci_recovery_idle_test) {
+	struct aer_inject inject;
+	struct vfio_pci_state *before;
+	struct vfio_pci_state *after;
+	char power_control[16];
+};
+
+FIXTURE_VARIANT(vfio_pci_recovery_idle_test) {
+	const char *power_control;
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_recovery_idle_test, active) {
+	.power_control = "on",
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_recovery_idle_test, suspended) {
+	.power_control = "auto",
+};
+
+FIXTURE_SETUP(vfio_pci_recovery_idle_test)
+{
+	const char *reason;
+
+	headers_heal();
+
+	if (nr_devices < 2)
+		SKIP(return, "Needs a second device below the port");
+
+	reason = aer_inject_init(&self->inject, device_bdfs[0]);
+	if (reason)
+		SKIP(return, "Cannot inject an error: %s", reason);
+
+	sysfs_device_attr_get(device_bdfs[1], "power/control", self->power_control,
+			      sizeof(self->power_control));
+	sysfs_device_attr_set(device_bdfs[1], "power/control", variant->power_control);
+	/* Let it suspend */
+	usleep(100000);
+
+	self->before = vfio_pci_state_alloc();
+	self->after = vfio_pci_state_alloc();
+}
+
+FIXTURE_TEARDOWN(vfio_pci_recovery_idle_test)
+{
+	sysfs_device_attr_set(device_bdfs[1], "power/control", self->power_control);
+	aer_inject_cleanup(&self->inject);
+	free(self->before);
+	free(self->after);
+}
+
+TEST_F_TIMEOUT(vfio_pci_recovery_idle_test, fatal, TIMEOUT)
+{
+	struct test t = {};
+
+	/* What it must be like when open */
+	test_open(&t, device_bdfs[1]);
+	*self->before = *t.opened;
+	test_close(&t);
+
+	vfio_pci_state_read_config(device_bdfs[1], self->after);
+	self->before->open = false;
+	state_set_cmd(self->before, state_cmd(self->after));
+	ASSERT_EQ(0, vfio_pci_state_diff(self->before, self->after));
+
+	ASSERT_TRUE(aer_inject_error(&self->inject, true));
+
+	vfio_pci_state_read_config(device_bdfs[1], self->after);
+	EXPECT_EQ(0, vfio_pci_state_diff(self->before, self->after));
+
+	test_open(&t, device_bdfs[1]);
+	self->before->open = true;
+	state_set_cmd(self->before, state_cmd(t.opened));
+	EXPECT_EQ(0, vfio_pci_state_diff(self->before, t.opened));
+
+	/* Does it work? */
+	*t.before = *t.opened;
+	test_check_reset(&t);
+	test_close(&t);
+}
+
+static int device_try_open(const char *bdf, struct iommu *iommu)
+{
+	struct vfio_pci_device *device = vfio_pci_device_alloc(bdf, iommu);
+	int ret;
+
+	vfio_pci_cdev_open(device, bdf);
+	ret = __vfio_device_bind_iommufd(device->fd, iommu->iommufd, NULL);
+	VFIO_ASSERT_EQ(close(device->fd), 0);
+	vfio_pci_device_free(device);
+
+	return ret;
+}
+
+FIXTURE(vfio_pci_recovery_test) {
+	struct aer_inject inject;
+	struct test t;
+};
+
+FIXTURE_VARIANT(vfio_pci_recovery_test) {
+	int irq_index;
+	bool memory;
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_recovery_test, mem) {
+	.irq_index = VFIO_PCI_NUM_IRQS,
+	.memory = true,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_recovery_test, nomem) {
+	.irq_index = VFIO_PCI_NUM_IRQS,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_recovery_test, intx) {
+	.irq_index = VFIO_PCI_INTX_IRQ_INDEX,
+	.memory = true,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_recovery_test, msi) {
+	.irq_index = VFIO_PCI_MSI_IRQ_INDEX,
+	.memory = true,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_recovery_test, msix) {
+	.irq_index = VFIO_PCI_MSIX_IRQ_INDEX,
+	.memory = true,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_recovery_test, msix_nomem) {
+	.irq_index = VFIO_PCI_MSIX_IRQ_INDEX,
+};
+
+FIXTURE_SETUP(vfio_pci_recovery_test)
+{
+	const char *reason = aer_inject_init(&self->inject, device_bdfs[0]);
+
+	headers_heal();
+
+	if (reason)
+		SKIP(return, "Cannot inject an error: %s", reason);
+
+	test_open(&self->t, device_bdfs[0]);
+	if (!test_irq_supported(&self->t, variant->irq_index)) {
+		test_close(&self->t);
+		aer_inject_cleanup(&self->inject);
+		SKIP(return, "Device does not support this kind of interrupt");
+	}
+
+	test_setup(&self->t, variant->irq_index, variant->memory);
+}
+
+FIXTURE_TEARDOWN(vfio_pci_recovery_test)
+{
+	test_close(&self->t);
+	aer_inject_cleanup(&self->inject);
+}
+
+/* The device has been reset, and so has lost everything. */
+TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal, TIMEOUT)
+{
+	struct test *t = &self->t;
+
+	ASSERT_TRUE(aer_inject_error(&self->inject, true));
+	ASSERT_TRUE(err_triggered(t));
+
+	test_expect(t, PCI_COMMAND_MASTER);
+	wait_for_cmd(t->bdf, DECODE | PCI_COMMAND_MASTER, state_cmd(t->before));
+	test_check(t);
+	test_check_reset(t);
+}
+
+/* A user who does not wait for the end of the recovery */
+static void *thread_eager(void *arg)
+{
+	struct test *t = arg;
+	struct pollfd pollfd = { .fd = t->err_eventfd, .events = POLLIN };
+	u16 vcmd = t->before->vconfig[PCI_COMMAND] | t->before->vconfig[PCI_COMMAND + 1] << 8;
+
+	VFIO_ASSERT_GT(poll(&pollfd, 1, TIMEOUT * 1000), 0);
+	vfio_pci_config_writew(t->device, PCI_COMMAND, vcmd | PCI_COMMAND_MASTER);
+
+	return NULL;
+}
+
+TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal_eager_user, TIMEOUT)
+{
+	struct test *t = &self->t;
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_eager, t));
+	ASSERT_TRUE(aer_inject_error(&self->inject, true));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+
+	/* Whatever the kernel still does must not undo what the user has done. */
+	usleep(500000);
+	test_expect(t, 0);
+	state_set_cmd(t->before, state_cmd(t->before) | PCI_COMMAND_MASTER);
+	test_check(t);
+	test_check_reset(t);
+}
+
+static int low_power_entry(struct test *t)
+{
+	struct {
+		struct vfio_device_feature feature;
+		struct vfio_device_low_power_entry_with_wakeup entry;
+	} arg = {
+		.feature.argsz = sizeof(arg),
+		.feature.flags = VFIO_DEVICE_FEATURE_SET |
+				 VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+		.entry.wakeup_eventfd = eventfd(0, EFD_NONBLOCK),
+	};
+
+	VFIO_ASSERT_GE(arg.entry.wakeup_eventfd, 0);
+	ioctl_assert(t->device->fd, VFIO_DEVICE_FEATURE, &arg);
+	return arg.entry.wakeup_eventfd;
+}
+
+/* Recovery wakes the device, and leaves it in low power no longer. */
+TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal_low_power, TIMEOUT)
+{
+	struct pollfd pollfd = { .events = POLLIN };
+	struct test *t = &self->t;
+
+	pollfd.fd = low_power_entry(t);
+	if (!sysfs_device_suspends(t->bdf, 1000))
+		SKIP(return, "The device does not suspend");
+	ASSERT_EQ(0, poll(&pollfd, 1, 0));
+
+	ASSERT_TRUE(aer_inject_error(&self->inject, true));
+	ASSERT_EQ(1, poll(&pollfd, 1, 1000));
+	ASSERT_FALSE(sysfs_device_suspends(t->bdf, 1000));
+	ASSERT_EQ(0, close(pollfd.fd));
+
+	test_expect(t, PCI_COMMAND_MASTER);
+	test_check(t);
+	test_check_reset(t);
+}
+
+/* Nothing has happened to the device. */
+TEST_F_TIMEOUT(vfio_pci_recovery_test, nonfatal, TIMEOUT)
+{
+	struct test *t = &self->t;
+
+	ASSERT_TRUE(aer_inject_error(&self->inject, false));
+	ASSERT_TRUE(err_triggered(t));
+
+	/* Nothing must happen, so there is nothing to wait for. */
+	usleep(100000);
+	if (t->marked)
+		ASSERT_FALSE(vfio_pci_reset_mark_removed(t->device));
+	t->marked = false;
+	vfio_pci_state_read_config(t->bdf, t->after);
+	ASSERT_EQ(state_cmd(t->before), state_cmd(t->after));
+}
+
+/* A device with nobody to speak for it makes the recovery fail. */
+TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal_driverless_sibling, TIMEOUT)
+{
+	struct test *t = &self->t;
+	struct vfio_pci_state *sibling[2];
+	char *driver;
+	bool success;
+
+	if (nr_devices < 2)
+		SKIP(return, "Needs a second device below the port");
+
+	driver = sysfs_driver_get(device_bdfs[1]);
+	if (!driver || strcmp(driver, "vfio-pci"))
+		SKIP(return, "The second device is not bound to vfio-pci");
+
+	sysfs_driver_unbind(device_bdfs[1]);
+	sibling[0] = vfio_pci_state_alloc();
+	sibling[1] = vfio_pci_state_alloc();
+	vfio_pci_state_read_config(device_bdfs[1], sibling[0]);
+
+	success = aer_inject_error(&self->inject, true);
+	vfio_pci_state_read_config(device_bdfs[1], sibling[1]);
+	sysfs_driver_bind(device_bdfs[1], driver);
+	ASSERT_FALSE(success);
+	ASSERT_TRUE(err_triggered(t));
+
+	test_expect(t, PCI_COMMAND_MASTER);
+	wait_for_cmd(t->bdf, DECODE | PCI_COMMAND_MASTER, state_cmd(t->before));
+	test_check(t);
+	test_check_reset(t);
+
+	ASSERT_EQ(0, vfio_pci_state_diff(sibling[0], sibling[1]));
+}
+
+/*
+ * A device that the kernel knows to be in error, for its recovery has failed, and
+ * that does not respond either:  Its user may be the one to recover it.
+ */
+FIXTURE(vfio_pci_recovery_open_test) {
+	struct aer_inject inject;
+	struct slot_power slot;
+	struct test t;
+};
+
+FIXTURE_SETUP(vfio_pci_recovery_open_test)
+{
+	const char *reason = aer_inject_init(&self->inject, device_bdfs[0]);
+
+	headers_heal();
+
+	if (reason)
+		SKIP(return, "Cannot inject an error: %s", reason);
+
+	reason = slot_power_init(&self->slot, device_bdfs[0]);
+	if (reason) {
+		aer_inject_cleanup(&self->inject);
+		SKIP(return, "Cannot cut the power: %s", reason);
+	}
+}
+
+FIXTURE_TEARDOWN_PARENT(vfio_pci_recovery_open_test)
+{
+	slot_power_cleanup(&self->slot);
+}
+
+TEST_F_TIMEOUT(vfio_pci_recovery_open_test, in_error, TIMEOUT)
+{
+	struct vfio_pci_state *before = vfio_pci_state_alloc();
+	char *driver = sysfs_driver_get(device_bdfs[0]);
+	struct test *t = &self->t;
+	struct iommu *iommu;
+	bool suspends;
+
+	test_open(t, device_bdfs[0]);
+	*before = *t->opened;
+	test_close(t);
+	suspends = sysfs_device_suspends(device_bdfs[0], SUSPEND_MS);
+
+	/* Nobody speaks for the device, so that its recovery fails. */
+	sysfs_driver_unbind(device_bdfs[0]);
+	ASSERT_FALSE(aer_inject_error(&self->inject, true));
+	sysfs_driver_bind(device_bdfs[0], driver);
+
+	slot_power_off(&self->slot);
+	iommu = iommu_init(default_iommu_mode);
+	EXPECT_EQ(0, device_try_open(device_bdfs[0], iommu));
+	iommu_cleanup(iommu);
+
+	/* Once there is power, a suspend would save what the reset has left */
+	if (suspends)
+		ASSERT_TRUE(sysfs_device_suspends(device_bdfs[0], SUSPEND_MS));
+
+	slot_power_on(&self->slot);
+
+	/* What there was without power must not have been saved and restored. */
+	test_open(t, device_bdfs[0]);
+	EXPECT_EQ(0, vfio_pci_state_diff(before, t->opened));
+	*t->before = *t->opened;
+	test_check_reset(t);
+	test_close(t);
+	aer_inject_cleanup(&self->inject);
+	free(driver);
+	free(before);
+}
+
+/* A reset of the bus that neither the PCI core nor vfio-pci know of */
+FIXTURE(vfio_pci_backdoor_test) {
+	char *port;
+	struct test t;
+};
+
+FIXTURE_VARIANT(vfio_pci_backdoor_test) {
+	int irq_index;
+	bool memory;
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_backdoor_test, mem) {
+	.irq_index = VFIO_PCI_NUM_IRQS,
+	.memory = true,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_backdoor_test, nomem) {
+	.irq_index = VFIO_PCI_NUM_IRQS,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_backdoor_test, intx) {
+	.irq_index = VFIO_PCI_INTX_IRQ_INDEX,
+	.memory = true,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_backdoor_test, msi) {
+	.irq_index = VFIO_PCI_MSI_IRQ_INDEX,
+	.memory = true,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_backdoor_test, msix) {
+	.irq_index = VFIO_PCI_MSIX_IRQ_INDEX,
+	.memory = true,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_backdoor_test, msix_nomem) {
+	.irq_index = VFIO_PCI_MSIX_IRQ_INDEX,
+};
+
+static void backdoor_reset(struct test *t, const char *port)
+{
+	u16 ctrl = sysfs_config_readw(port, PCI_BRIDGE_CONTROL);
+	int tries = 100;
+
+	sysfs_config_writew(port, PCI_BRIDGE_CONTROL, ctrl | PCI_BRIDGE_CTL_BUS_RESET);
+	usleep(2000);
+	sysfs_config_writew(port, PCI_BRIDGE_CONTROL, ctrl);
+
+	/* 1 s at most (PCIe r6.0, sec 6.6.1) */
+	usleep(100000);
+	do {
+		usleep(10000);
+		vfio_pci_state_read_config(t->bdf, t->after);
+	} while (!vfio_pci_state_accessible(t->after) && tries--);
+
+	VFIO_ASSERT_TRUE(vfio_pci_state_accessible(t->after));
+
+	/* The reset was one, and the kernel doesn't know. */
+	VFIO_ASSERT_EQ(state_cmd(t->after) & (DECODE | PCI_COMMAND_MASTER), 0);
+}
+
+FIXTURE_SETUP(vfio_pci_backdoor_test)
+{
+	struct test *t = &self->t;
+
+	headers_heal();
+
+	self->port = sysfs_upstream_bridge_get(device_bdfs[0]);
+	if (!self->port)
+		SKIP(return, "There is no port above the device");
+
+	test_open(t, device_bdfs[0]);
+	if (!test_irq_supported(t, variant->irq_index)) {
+		test_close(t);
+		SKIP(return, "Device does not support this kind of interrupt");
+	}
+
+	test_setup(t, variant->irq_index, variant->memory);
+	backdoor_reset(t, self->port);
+}
+
+FIXTURE_TEARDOWN(vfio_pci_backdoor_test)
+{
+	test_close(&self->t);
+	free(self->port);
+}
+
+/* The user notices that something is wrong, and enables the device again. */
+TEST_F_TIMEOUT(vfio_pci_backdoor_test, command, TIMEOUT)
+{
+	struct test *t = &self->t;
+	u16 cmd;
+
+	test_expect(t, PCI_COMMAND_MASTER);
+	cmd = t->before->vconfig[PCI_COMMAND] | t->before->vconfig[PCI_COMMAND + 1] << 8;
+	vfio_pci_config_writew(t->device, PCI_COMMAND, cmd);
+	test_check(t);
+	test_check_reset(t);
+}
+
+TEST_F_TIMEOUT(vfio_pci_backdoor_test, device_reset, TIMEOUT)
+{
+	struct test *t = &self->t;
+
+	if (!(t->device->info.flags & VFIO_DEVICE_FLAGS_RESET))
+		SKIP(return, "Device does not support reset");
+
+	test_expect(t, PCI_COMMAND_MASTER);
+	vfio_pci_device_reset(t->device);
+	test_check(t);
+}
+
+TEST_F_TIMEOUT(vfio_pci_backdoor_test, pcie_flr, TIMEOUT)
+{
+	struct test *t = &self->t;
+	u16 exp, devctl;
+
+	exp = vfio_pci_state_find_cap(t->opened, PCI_CAP_ID_EXP);
+	if (!exp || !(vfio_pci_state_readl(t->opened, exp + PCI_EXP_DEVCAP) &
+		      PCI_EXP_DEVCAP_FLR))
+		SKIP(return, "Device does not support PCIe FLR");
+
+	test_expect(t, PCI_COMMAND_MASTER);
+	devctl = vfio_pci_state_readw(t->opened, exp + PCI_EXP_DEVCTL);
+	vfio_pci_config_writew(t->device, exp + PCI_EXP_DEVCTL,
+			       devctl | PCI_EXP_DEVCTL_BCR_FLR);
+	test_check(t);
+}
+
+TEST_F_TIMEOUT(vfio_pci_backdoor_test, hot_reset, TIMEOUT)
+{
+	struct vfio_pci_hot_reset hot_reset = { .argsz = sizeof(hot_reset) };
+	struct test *t = &self->t;
+
+	if (t->device->group_fd > 0)
+		SKIP(return, "Needs a device opened by its character device");
+
+	test_expect(t, PCI_COMMAND_MASTER);
+	if (ioctl(t->device->fd, VFIO_DEVICE_PCI_HOT_RESET, &hot_reset))
+		SKIP(return, "No hot reset of this device: %s", strerror(errno));
+	test_check(t);
+}
+
+/*
+ * A VF whose PF is reset.  That takes the VF with it, whose user is not told.
+ */
+FIXTURE(vfio_pci_pf_reset_test) {
+	char pf[16];
+	struct vfio_pci_state *pf_before;
+	struct vfio_pci_state *pf_after;
+	struct test t;
+};
+
+FIXTURE_VARIANT(vfio_pci_pf_reset_test) {
+	int irq_index;
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_pf_reset_test, noirq) {
+	.irq_index = VFIO_PCI_NUM_IRQS,
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_pf_reset_test, msix) {
+	.irq_index = VFIO_PCI_MSIX_IRQ_INDEX,
+};
+
+FIXTURE_SETUP(vfio_pci_pf_reset_test)
+{
+	char path[PATH_MAX], link[PATH_MAX];
+	struct test *t = &self->t;
+
+	snprintf_assert(path, sizeof(path), "/sys/bus/pci/devices/%s/physfn", device_bdfs[0]);
+	if (!realpath(path, link))
+		SKIP(return, "Device is not a VF");
+	snprintf_assert(self->pf, sizeof(self->pf), "%s", basename(link));
+
+	snprintf_assert(path, sizeof(path), "/sys/bus/pci/devices/%s/reset", self->pf);
+	if (access(path, W_OK))
+		SKIP(return, "PF does not support reset");
+
+	test_open(t, device_bdfs[0]);
+	if (!test_irq_supported(t, variant->irq_index)) {
+		test_close(t);
+		SKIP(return, "Device does not support this kind of interrupt");
+	}
+
+	t->irq_index = variant->irq_index;
+	if (t->irq_index != VFIO_PCI_NUM_IRQS)
+		vfio_pci_irq_enable(t->device, t->irq_index, 0, 1);
+	vfio_pci_cmd_set(t->device, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY);
+	vfio_pci_state_read(t->device, t->before);
+	ASSERT_TRUE(state_cmd(t->before) & PCI_COMMAND_MASTER);
+	t->marked = vfio_pci_reset_mark(t->device);
+
+	self->pf_before = vfio_pci_state_alloc();
+	self->pf_after = vfio_pci_state_alloc();
+	vfio_pci_state_read_config(self->pf, self->pf_before);
+	sysfs_device_attr_set(self->pf, "reset", "1");
+	vfio_pci_state_read_config(self->pf, self->pf_after);
+	vfio_pci_state_read_config(device_bdfs[0], t->after);
+}
+
+FIXTURE_TEARDOWN(vfio_pci_pf_reset_test)
+{
+	test_close(&self->t);
+	free(self->pf_before);
+	free(self->pf_after);
+}
+
+/* The VF is there as before, but has been reset. */
+TEST_F_TIMEOUT(vfio_pci_pf_reset_test, wiped, TIMEOUT)
+{
+	struct test *t = &self->t;
+
+	EXPECT_EQ(0, vfio_pci_state_diff(self->pf_before, self->pf_after));
+	ASSERT_TRUE(vfio_pci_state_accessible(t->after));
+	ASSERT_FALSE(state_cmd(t->after) & PCI_COMMAND_MASTER);
+}
+
+/* A VF that was reset can only be told from others by MSI-X. */
+TEST_F_TIMEOUT(vfio_pci_pf_reset_test, device_reset, TIMEOUT)
+{
+	struct test *t = &self->t;
+
+	if (!(t->device->info.flags & VFIO_DEVICE_FLAGS_RESET))
+		SKIP(return, "Device does not support reset");
+
+	ASSERT_FALSE(state_cmd(t->after) & PCI_COMMAND_MASTER);
+	test_expect(t, PCI_COMMAND_MASTER);
+	vfio_pci_device_reset(t->device);
+
+	if (t->irq_index != VFIO_PCI_NUM_IRQS)
+		test_check(t);
+
+	/* Now the user sets it up again. */
+	vfio_pci_cmd_set(t->device, PCI_COMMAND_MASTER);
+	ASSERT_TRUE(sysfs_config_readw(t->bdf, PCI_COMMAND) & PCI_COMMAND_MASTER);
+}
+
+int main(int argc, char *argv[])
+{
+	device_bdfs = vfio_selftests_get_bdfs(&argc, argv, &nr_devices);
+	headers_read();
+	return test_harness_run(argc, argv);
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Stanza files: [NAME], then "key = value" lines; # begins a comment line */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab.h"
+
+static char *trim(char *s)
+{
+	char *end;
+
+	s += strspn(s, " \t");
+	end = s + strlen(s);
+	while (end > s && strchr(" \t\r\n", end[-1]))
+		*--end = 0;
+	return s;
+}
+
+static void stanza_add_text(struct stanza *st, const char *line)
+{
+	char *text = xasprintf("%s%s", st->text ? st->text : "", line);
+
+	free(st->text);
+	st->text = text;
+}
+
+void conf_read(struct conf *conf, const char *path)
+{
+	FILE *f = fopen(path, "r");
+	struct stanza *st = NULL;
+	char *line = NULL;
+	size_t len = 0;
+	int nr = 0;
+
+	if (!f)
+		die("cannot read %s: %s", path, strerror(errno));
+	memset(conf, 0, sizeof(*conf));
+	conf->path = path;
+	while (getline(&line, &len, f) > 0) {
+		char *raw = xstrdup(line), *s = trim(line), *eq;
+
+		nr++;
+		if (s[0] == '[') {
+			size_t n = strlen(s);
+
+			if (n < 3 || s[n - 1] != ']')
+				die("%s:%d: a stanza begins with [NAME]", path, nr);
+			s[n - 1] = 0;
+			for (size_t i = 0; i < conf->nr_stanzas; i++)
+				if (!strcmp(conf->stanzas[i].name, s + 1))
+					die("%s:%d: a second stanza %s", path, nr, s + 1);
+			conf->stanzas = realloc(conf->stanzas,
+						(conf->nr_stanzas + 1) * sizeof(*st));
+			if (!conf->stanzas)
+				die("out of memory");
+			st = &conf->stanzas[conf->nr_stanzas++];
+			memset(st, 0, sizeof(*st));
+			st->name = xstrdup(s + 1);
+			stanza_add_text(st, raw);
+		} else if (s[0] && s[0] != '#') {
+			eq = strchr(s, '=');
+			if (!st || !eq)
+				die("%s:%d: neither [NAME], nor key = value, nor a comment", path, nr);
+			*eq = 0;
+			st->lines = realloc(st->lines, (st->nr_lines + 1) * sizeof(*st->lines));
+			if (!st->lines)
+				die("out of memory");
+			st->lines[st->nr_lines].key = xstrdup(trim(s));
+			st->lines[st->nr_lines++].value = xstrdup(trim(eq + 1));
+			stanza_add_text(st, raw);
+		}
+		free(raw);
+	}
+	free(line);
+	fclose(f);
+}
+
+const char *stanza_get(const struct stanza *st, const char *key, const char *dflt)
+{
+	for (size_t i = 0; i < st->nr_lines; i++)
+		if (!strcmp(st->lines[i].key, key))
+			return st->lines[i].value;
+	return dflt;
+}
+
+long stanza_get_int(const struct stanza *st, const char *key, long dflt)
+{
+	const char *v = stanza_get(st, key, NULL);
+	char *end;
+	long n;
+
+	if (!v)
+		return dflt;
+	n = strtol(v, &end, 0);
+	if (*end || end == v || n < 0)
+		die("[%s]: %s wants a number, has: %s", st->name, key, v);
+	return n;
+}

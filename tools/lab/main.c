@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * lab - boot every machine with every kernel, side by side, and compare
+ *
+ * Called by tools/prove, which builds what this boots; usable alone.
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "lab.h"
+
+static struct boot *boots;
+static size_t nr_boots;
+static volatile sig_atomic_t interrupted;
+
+static void kill_all(void)
+{
+	for (size_t i = 0; i < nr_boots; i++)
+		boot_kill(&boots[i]);
+}
+
+void die(const char *fmt, ...)
+{
+	va_list ap;
+
+	fflush(stdout);
+	fprintf(stderr, "lab: ");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\n");
+	kill_all();
+	exit(LAB_ERROR);
+}
+
+void *xmalloc(size_t size)
+{
+	void *p = calloc(1, size);
+
+	if (!p)
+		die("out of memory");
+	return p;
+}
+
+char *xstrdup(const char *s)
+{
+	char *p = strdup(s);
+
+	if (!p)
+		die("out of memory");
+	return p;
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+	va_list ap;
+	char *s;
+
+	va_start(ap, fmt);
+	if (vasprintf(&s, fmt, ap) < 0)
+		die("out of memory");
+	va_end(ap);
+	return s;
+}
+
+double monotonic(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void on_signal(int sig)
+{
+	interrupted = sig;
+}
+
+static const char usage[] =
+"usage: lab --machines FILE --provenance FILE --kunit KUNIT.PY --out DIR\n"
+"           --kernel COLUMN=BUILD_DIR... [OPTION...]\n"
+"\n"
+"Boot each machine with each kernel, compare the verdicts, print a table.\n"
+"COLUMN is base, series, without or control; BUILD_DIR holds bzImage and initrd,\n"
+"and for machines that are User-Mode Linux: linux, or linux.error if it does not\n"
+"build, a line that says why.\n"
+"\n"
+"  --mutant NAME     the patch that \"without\" lacks or that \"control\" reverses;\n"
+"                    unless --machine or --test is given, only the machines and\n"
+"                    programs of its witnesses run\n"
+"  --also NAME       a patch that had to be taken out with it (may be repeated)\n"
+"  --machine PAT     only machines whose name matches (may be repeated)\n"
+"  --test PAT        only test programs whose name matches\n"
+"  --jobs N          boots side by side (default: twice the number of CPUs)\n"
+"  --append ARGS     more kernel command line\n"
+"  --debug           the kernels have lockdep and KASAN: five times as much time for\n"
+"                    each machine, and what only they show counts (cures-debug)\n"
+"  --stress N        no other test than vfio_pci_stress_test, N seconds, with all\n"
+"                    devices of the machine that vfio-pci or a variant of it has\n"
+"  --needs           print what this would boot, the kernels x86_64 and um and the\n"
+"                    guest (initrd), run nothing\n"
+"  --list            print the machines and what they are for, run nothing\n"
+"  --verbose         all that is known of every failure\n";
+
+struct options {
+	struct conf machines, provenance;
+	const char *kunit, *out, *mutant, *test, *append;
+	const char *patterns[32];
+	size_t nr_patterns;
+	struct expectation expect;
+	struct kernel kernels[MAX_COLUMNS];
+	size_t nr_kernels;
+	unsigned int jobs, timeout_factor, stress;
+	bool list, needs, verbose;
+};
+
+static void add_kernel(struct options *o, const char *arg)
+{
+	static const char * const columns[] = { "base", "series", "without", "control" };
+	const char *eq = strchr(arg, '=');
+	struct kernel *k = &o->kernels[o->nr_kernels];
+
+	if (!eq)
+		die("--kernel wants COLUMN=BUILD_DIR, has: %s", arg);
+	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+		if (!strncmp(columns[i], arg, eq - arg) && !columns[i][eq - arg])
+			k->column = columns[i];
+	if (!k->column || o->nr_kernels == MAX_COLUMNS)
+		die("no such column: %s", arg);
+	/* QEMU, UML and kunit.py run in other directories */
+	k->dir = realpath(eq + 1, NULL);
+	if (!k->dir)
+		die("no kernel to boot in %s: build it first (tools/build)", eq + 1);
+	o->nr_kernels++;
+}
+
+static unsigned int number(const char *option, const char *arg, unsigned int most)
+{
+	char *end;
+	long n = strtol(arg, &end, 10);
+
+	if (*end || n < 1 || n > most)
+		die("%s wants a number from 1 to %u, has: %s", option, most, arg);
+	return n;
+}
+
+static void parse_options(struct options *o, int argc, char *argv[])
+{
+	static const struct option longopts[] = {
+		{ "machines", required_argument, NULL, 'm' },
+		{ "provenance", required_argument, NULL, 'p' },
+		{ "kunit", required_argument, NULL, 'u' },
+		{ "out", required_argument, NULL, 'o' },
+		{ "kernel", required_argument, NULL, 'k' },
+		{ "mutant", required_argument, NULL, 'w' },
+		{ "also", required_argument, NULL, 'A' },
+		{ "machine", required_argument, NULL, 'M' },
+		{ "test", required_argument, NULL, 't' },
+		{ "jobs", required_argument, NULL, 'j' },
+		{ "append", required_argument, NULL, 'a' },
+		{ "debug", no_argument, NULL, 'd' },
+		{ "stress", required_argument, NULL, 's' },
+		{ "needs", no_argument, NULL, 'n' },
+		{ "list", no_argument, NULL, 'l' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ }
+	};
+	const char *kernels[MAX_COLUMNS + 1];
+	size_t nr = 0;
+	int c;
+
+	/* Tests mostly wait for resets: two machines keep one CPU busy */
+	o->jobs = 2 * sysconf(_SC_NPROCESSORS_ONLN);
+	o->timeout_factor = 1;
+	while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
+		switch (c) {
+		case 'm': conf_read(&o->machines, optarg); break;
+		case 'p': conf_read(&o->provenance, optarg); break;
+		case 'u': o->kunit = optarg; break;
+		case 'o': o->out = optarg; break;
+		case 'k':
+			if (nr > MAX_COLUMNS)
+				die("too many kernels");
+			kernels[nr++] = optarg;
+			break;
+		case 'w': o->mutant = optarg; break;
+		case 'M':
+			if (o->nr_patterns == ARRAY_SIZE(o->patterns))
+				die("too many --machine");
+			o->patterns[o->nr_patterns++] = optarg;
+			break;
+		case 'A':
+			if (o->expect.nr_also == ARRAY_SIZE(o->expect.also))
+				die("too many --also");
+			o->expect.also[o->expect.nr_also++] = optarg;
+			break;
+		case 't': o->test = optarg; break;
+		case 'j': o->jobs = number("--jobs", optarg, 1000); break;
+		case 'a': o->append = optarg; break;
+		case 'd': o->expect.debug = true; o->timeout_factor = 5; break;
+		case 's': o->stress = number("--stress", optarg, 80000); break;
+		case 'n': o->needs = true; break;
+		case 'l': o->list = true; break;
+		case 'v': o->verbose = true; break;
+		case 'h': fputs(usage, stdout); exit(0);
+		default: fputs(usage, stderr); exit(LAB_ERROR);
+		}
+	}
+	if (o->machines.nr_stanzas && (o->list || (o->needs && o->provenance.path)))
+		return;
+	if (optind != argc || !o->machines.nr_stanzas || !o->provenance.path ||
+	    !o->kunit || !o->out || !nr) {
+		fputs(usage, stderr);
+		exit(LAB_ERROR);
+	}
+	if (access(o->kunit, R_OK))
+		die("no kunit.py at %s", o->kunit);
+	for (size_t i = 0; i < nr; i++)
+		add_kernel(o, kernels[i]);
+	/* What the kernel does not know becomes the environment of the guest's init */
+	if (o->stress)
+		o->append = xasprintf("%s VFIO_SELFTESTS_STRESS_SECONDS=%u",
+				      o->append ? o->append : "", o->stress);
+	for (size_t i = 0; i < o->nr_kernels; i++)
+		o->kernels[i].append = o->append;
+}
+
+static const struct stanza *find_patch(const struct options *o)
+{
+	if (!o->mutant)
+		return NULL;
+	for (size_t i = 0; i < o->provenance.nr_stanzas; i++)
+		if (!strcmp(o->provenance.stanzas[i].name, o->mutant))
+			return &o->provenance.stanzas[i];
+	die("%s knows no patch %s", o->provenance.path, o->mutant);
+}
+
+/*
+ * Does a witness of the patch, MACHINE/PROGRAM/TEST, speak of this machine and,
+ * unless NULL, of this program?
+ */
+static bool has_witness_on(const struct stanza *patch, const char *machine,
+			   const char *program)
+{
+	for (size_t i = 0; i < patch->nr_lines; i++) {
+		char *pattern, *prog, *end;
+		bool match;
+
+		if (strcmp(patch->lines[i].key, "witness"))
+			continue;
+		pattern = xstrdup(patch->lines[i].value);
+		prog = strchr(pattern, '/');
+		if (!prog)
+			die("witness of %s is not MACHINE/PROGRAM/TEST: %s", patch->name, pattern);
+		*prog++ = 0;
+		end = strchr(prog, '/');
+		if (end)
+			*end = 0;
+		match = !fnmatch(pattern, machine, 0) &&
+			(!program || !fnmatch(prog, program, 0));
+		free(pattern);
+		if (match)
+			return true;
+	}
+	return false;
+}
+
+static bool machine_wanted(const struct options *o, const struct stanza *machine,
+			   const struct stanza *patch)
+{
+	if (!o->nr_patterns)
+		return !patch || has_witness_on(patch, machine->name, NULL);
+	for (size_t i = 0; i < o->nr_patterns; i++)
+		if (!fnmatch(o->patterns[i], machine->name, 0))
+			return true;
+	return false;
+}
+
+/* Was the program or suite asked for or, of a mutant, can it tell? */
+static bool program_wanted(const char *program, const struct stanza *machine,
+			   const char *pattern, const struct stanza *patch)
+{
+	if (pattern || !patch)
+		return !pattern || !fnmatch(pattern, program, 0);
+	return has_witness_on(patch, machine->name, program);
+}
+
+/* Leave only the tests that are wanted; false: none is left */
+static bool machine_filter_tests(struct stanza *machine, const char *pattern,
+				 const struct stanza *patch)
+{
+	char *text = xasprintf("[%s]\n", machine->name);
+	bool any = false;
+
+	for (size_t i = 0; i < machine->nr_lines; i++) {
+		const struct conf_line *l = &machine->lines[i];
+		char *longer;
+
+		if (!strcmp(l->key, "test")) {
+			char *prog = xstrdup(l->value);
+			bool match;
+
+			prog[strcspn(prog, " \t")] = 0;
+			match = program_wanted(prog, machine, pattern, patch);
+			free(prog);
+			if (!match)
+				continue;
+			any = true;
+		}
+		longer = xasprintf("%s%s = %s\n", text, l->key, l->value);
+		free(text);
+		text = longer;
+	}
+	free(machine->text);
+	machine->text = text;
+	return any;
+}
+
+/* The stress test instead of all others; false: there is no device for it */
+static bool machine_stress(struct stanza *machine)
+{
+	char *test = xstrdup("test = vfio_pci_stress_test"), *text;
+	bool any = false;
+
+	text = xasprintf("[%s]\n", machine->name);
+	for (size_t i = 0; i < machine->nr_lines; i++) {
+		const struct conf_line *l = &machine->lines[i];
+		char device[64], driver[64], *longer;
+
+		if (!strcmp(l->key, "test"))
+			continue;
+		if (!strcmp(l->key, "bind") &&
+		    sscanf(l->value, "%63s %63s", device, driver) == 2 &&
+		    (strstr(driver, "vfio-pci") || strstr(driver, "vfio_pci"))) {
+			longer = xasprintf("%s @%s", test, device);
+			free(test);
+			test = longer;
+			any = true;
+		}
+		longer = xasprintf("%s%s = %s\n", text, l->key, l->value);
+		free(text);
+		text = longer;
+	}
+	free(machine->text);
+	machine->text = xasprintf("%s%s\n", text, test);
+	free(text);
+	free(test);
+	return any;
+}
+
+static bool kernel_has(const struct kernel *kernel, const char *name)
+{
+	char *path = xasprintf("%s/%s", kernel->dir, name);
+	bool has = !access(path, R_OK);
+
+	free(path);
+	return has;
+}
+
+/* Why there is no User-Mode Linux of this column, in a line; NULL: there is */
+static const char *kernel_error(const struct kernel *kernel)
+{
+	static char reason[sizeof(boots->reason)];
+	char *path;
+	FILE *f;
+
+	if (!kernel_has(kernel, "linux.error"))
+		return NULL;
+	path = xasprintf("%s/linux.error", kernel->dir);
+	f = fopen(path, "r");
+	if (!f || !fgets(reason, sizeof(reason), f))
+		strcpy(reason, "it does not build");
+	reason[strcspn(reason, "\r\n")] = 0;
+	if (f)
+		fclose(f);
+	free(path);
+	return reason;
+}
+
+/* One boot of the machine, or of one suite on it, with each kernel */
+static void add_boots(const struct options *o, const struct stanza *machine, const char *suite)
+{
+	const char *lack = machine_is_um(machine) ? NULL : machine_lacks_device(machine);
+
+	for (size_t k = 0; k < o->nr_kernels; k++) {
+		const struct kernel *kernel = &o->kernels[k];
+		const char *error = NULL;
+		struct boot *b;
+
+		boots = realloc(boots, (nr_boots + 1) * sizeof(*boots));
+		if (!boots)
+			die("out of memory");
+		b = &boots[nr_boots++];
+		memset(b, 0, sizeof(*b));
+		b->machine = machine;
+		b->suite = suite;
+		b->id = suite ? xasprintf("%s/%s", machine->name, suite) : xstrdup(machine->name);
+		b->kernel = kernel;
+		b->column = k;
+		if (machine_is_um(machine))
+			error = kernel_error(kernel);
+		if (error) {
+			b->verdict = V_ERROR;
+			snprintf(b->reason, sizeof(b->reason), "%s", error);
+		} else if (!kernel_has(kernel, machine_is_um(machine) ? "linux" : "bzImage") ||
+			   (!suite && !kernel_has(kernel, "initrd"))) {
+			die("no kernel for %s in %s: build it first (tools/build)", b->id,
+			    kernel->dir);
+		} else if (lack) {
+			b->verdict = V_SKIP;
+			snprintf(b->reason, sizeof(b->reason), "this QEMU has no device %s", lack);
+		}
+	}
+}
+
+static void plan_boots(struct options *o)
+{
+	const struct stanza *patch = find_patch(o);
+	/* If a mutant's machines are named, all that they have runs */
+	const struct stanza *filter = o->nr_patterns ? NULL : patch;
+	bool x86 = false, um = false, guest = false;
+
+	for (size_t i = 0; i < o->machines.nr_stanzas; i++) {
+		struct stanza *machine = &o->machines.stanzas[i];
+
+		if (!machine_wanted(o, machine, patch))
+			continue;
+		for (size_t k = 0; k < machine->nr_lines; k++) {
+			const struct conf_line *l = &machine->lines[k];
+
+			if (o->stress || strcmp(l->key, "suite") ||
+			    !program_wanted(l->value, machine, o->test, filter))
+				continue;
+			um = true;
+			add_boots(o, machine, l->value);
+		}
+		if (o->stress ? machine_stress(machine) :
+				machine_filter_tests(machine, o->test, filter)) {
+			*(machine_is_um(machine) ? &um : &x86) = true;
+			guest = true;
+			add_boots(o, machine, NULL);
+		}
+	}
+	if (!x86 && !um)
+		die("no machine with such a test: see --list");
+	if (o->needs)
+		printf("%s%s%s", x86 ? "x86_64\n" : "", um ? "um\n" : "", guest ? "guest\n" : "");
+}
+
+static void run_boots(const struct options *o, struct results *results)
+{
+	size_t next = 0, running = 0, done = 0;
+
+	while (done < nr_boots) {
+		while (running < o->jobs && next < nr_boots) {
+			struct boot *b = &boots[next++];
+
+			if (b->verdict != V_NONE) {
+				done++;
+				continue;
+			}
+			boot_start(b, o->out, o->timeout_factor, o->stress);
+			running++;
+		}
+		for (size_t i = 0; i < next; i++) {
+			struct boot *b = &boots[i];
+
+			if (!b->pid || !boot_poll(b))
+				continue;
+			running--;
+			done++;
+			results_collect(results, b, o->kunit);
+			printf("[%2zu/%zu] %-8s %-16s %5.1f s  %s%s%s\n", done, nr_boots,
+			       b->kernel->column, b->id, b->took,
+			       b->verdict == V_PASS ? "ran" : verdict_name(b->verdict),
+			       b->reason[0] ? ": " : "", b->reason);
+			fflush(stdout);
+		}
+		if (interrupted)
+			die("interrupted by signal %d; nothing runs any more", (int)interrupted);
+		usleep(20000);
+	}
+}
+
+static void list_machines(const struct conf *machines)
+{
+	for (size_t i = 0; i < machines->nr_stanzas; i++)
+		printf("%-16s %s\n", machines->stanzas[i].name,
+		       stanza_get(&machines->stanzas[i], "about", ""));
+}
+
+int main(int argc, char *argv[])
+{
+	struct options o = { 0 };
+	struct results results = { 0 };
+	char *out;
+
+	parse_options(&o, argc, argv);
+	if (o.list) {
+		list_machines(&o.machines);
+		return 0;
+	}
+	if (o.needs) {
+		plan_boots(&o);
+		return 0;
+	}
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+	signal(SIGHUP, on_signal);
+	/* Nothing runs on for a tools/prove that was killed */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+
+	if (mkdir(o.out, 0755) && errno != EEXIST)
+		die("cannot make %s: %s", o.out, strerror(errno));
+	out = realpath(o.out, NULL);
+	if (!out)
+		die("%s: %s", o.out, strerror(errno));
+	o.out = out;
+	o.kunit = realpath(o.kunit, NULL);
+
+	plan_boots(&o);
+	run_boots(&o, &results);
+	for (size_t i = 0; i < nr_boots; i++)
+		if (!boots[i].dir)
+			results_skip(&results, &boots[i]);
+	results_complete(&results, boots, nr_boots);
+	results_sort(&results, &o.machines);
+
+	o.expect.provenance = &o.provenance;
+	o.expect.mutant = o.mutant;
+	o.expect.partial = o.nr_patterns || o.test || o.stress;
+	return table_print(&results, o.kernels, o.nr_kernels, &o.expect, o.out, o.verbose) ?
+		LAB_AS_EXPECTED : LAB_UNEXPECTED;
+}

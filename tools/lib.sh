@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# Sourced by every tool: where things are, and how to say what is wrong.
+
+set -euo pipefail
+# What git, sort and make print must not depend on who calls
+export LC_ALL=C GIT_CONFIG_NOSYSTEM=1
+umask 022
+
+TOP=$(cd "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+export TOP
+SELF=${0##*/}
+# Everything that is downloaded or built lives here, nothing in the repository
+CACHE=${VRS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-reset-state}
+JOBS=${JOBS:-$(nproc)}
+
+# What a commit or a patch of ours carries until a person submits it
+export AUTHOR_NAME=vfio-reset-state AUTHOR_EMAIL=vfio-reset-state@localhost
+
+say() { echo "$SELF: $*" >&2; }
+die() { echo "$SELF: $*" >&2; exit 2; }
+# Nothing ends silently: what no check foresaw is named too
+set -E
+trap 'say "stopped by a failing command (${BASH_SOURCE[0]##*/}:$LINENO): $BASH_COMMAND"' ERR
+
+# need TOOL...: all of them are there, or one line says which are not
+need() {
+	local missing=() tool
+
+	for tool; do
+		command -v "$tool" >/dev/null || missing+=("$tool")
+	done
+	[ ${#missing[@]} -eq 0 ] ||
+		die "missing: ${missing[*]}; run tools/setup, or install them yourself"
+}
+
+# room DIR MEGABYTES: enough free disk below DIR, or one line says so
+room() {
+	local free
+
+	mkdir -p "$1" || die "cannot make $1"
+	free=$(df -Pm "$1" | awk 'NR == 2 { print $4 }')
+	[ "$free" -ge "$2" ] ||
+		die "$1 has $free MB free, $2 MB are needed: make room, or set VRS_CACHE to another disk"
+}
+
+# Only one of our tools at a time changes the cache; another one waits
+lock_cache() {
+	mkdir -p "$CACHE" || die "cannot make $CACHE"
+	exec 9>"$CACHE/lock"
+	if ! flock -n 9; then
+		say "waiting for another run that uses $CACHE"
+		flock 9
+	fi
+}
+
+# quietly LOG COMMAND...: run, keep the output, show its end only on failure
+quietly() {
+	local log=$1
+	shift
+
+	mkdir -p "$(dirname "$log")"
+	"$@" >"$log" 2>&1 9>&- || {
+		tail -n 15 "$log" >&2
+		return 1
+	}
+}
+
+# is_kernel_tree DIR
+is_kernel_tree() {
+	[ -f "$1/MAINTAINERS" ] && [ -f "$1/Kbuild" ] && [ -f "$1/drivers/pci/pci.c" ]
+}
+
+kernel_version() {
+	make -s -C "$1" kernelversion 2>/dev/null
+}
+
+# The patches in order, comments of the series file left out
+series_patches() {
+	sed -e 's/[[:space:]]*#.*//' -e '/^$/d' "$TOP/patches/series"
+}
+
+# topic_patches TOPIC: those of one topic of patches/series
+topic_patches() {
+	awk -v want="$1" '/^# topic: / { topic = substr($0, 10); next } /^#/ || /^$/ { next }
+		want == "" || topic == want' "$TOP/patches/series"
+}
+
+# find_patch WHAT: number, file name or a part of it that only one has
+find_patch() {
+	local hits
+
+	hits=$(series_patches | grep -F -- "$1" || true)
+	if [[ $1 =~ ^[0-9]+$ ]]; then
+		hits=$(series_patches | grep -E "^0*$((10#$1))-" || true)
+	fi
+	case $(grep -c . <<<"$hits") in
+	1) echo "$hits" ;;
+	0) die "no patch of patches/series matches $1" ;;
+	*) die "$1 matches several patches: $(tr '\n' ' ' <<<"$hits")" ;;
+	esac
+}
