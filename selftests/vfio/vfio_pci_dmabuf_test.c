@@ -41,25 +41,6 @@ FIXTURE(vfio_pci_dmabuf_test) {
 	u8 pm;
 };
 
-static int device_feature(struct vfio_pci_device *device, u32 flags, void *data, size_t size)
-{
-	size_t argsz = sizeof(struct vfio_device_feature) + size;
-	struct vfio_device_feature *feature = calloc_assert(1, argsz);
-	int ret;
-
-	feature->argsz = argsz;
-	feature->flags = flags;
-	if (size)
-		memcpy(feature->data, data, size);
-
-	ret = ioctl(device->fd, VFIO_DEVICE_FEATURE, feature);
-	if (ret < 0)
-		ret = -errno;
-
-	free(feature);
-	return ret;
-}
-
 static int dmabuf_export(struct vfio_pci_device *device, int bar)
 {
 	struct {
@@ -74,8 +55,9 @@ static int dmabuf_export(struct vfio_pci_device *device, int bar)
 		.range = { .length = getpagesize() },
 	};
 
-	return device_feature(device, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF,
-			      &data, sizeof(data));
+	return vfio_device_feature_ioctl(device->fd, VFIO_DEVICE_FEATURE_GET |
+					 VFIO_DEVICE_FEATURE_DMA_BUF,
+					 &data, sizeof(data));
 }
 
 /* Return 0 if the dma-buf can be mapped, or -ENODEV if it is revoked */
@@ -147,14 +129,16 @@ FIXTURE_TEARDOWN(vfio_pci_dmabuf_test)
 
 static int low_power_entry(struct vfio_pci_device *device)
 {
-	return device_feature(device, VFIO_DEVICE_FEATURE_SET |
-				      VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, NULL, 0);
+	return vfio_device_feature_ioctl(device->fd, VFIO_DEVICE_FEATURE_SET |
+					 VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY,
+					 NULL, 0);
 }
 
 static int low_power_exit(struct vfio_pci_device *device)
 {
-	return device_feature(device, VFIO_DEVICE_FEATURE_SET |
-				      VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, NULL, 0);
+	return vfio_device_feature_ioctl(device->fd, VFIO_DEVICE_FEATURE_SET |
+					 VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
+					 NULL, 0);
 }
 
 /* If this fails, the other tests mean nothing */
@@ -254,9 +238,9 @@ TEST_F(vfio_pci_dmabuf_test, low_power_wakeup)
 
 	entry.wakeup_eventfd = eventfd(0, EFD_NONBLOCK);
 	ASSERT_LE(0, entry.wakeup_eventfd);
-	ASSERT_EQ(0, device_feature(self->device, VFIO_DEVICE_FEATURE_SET |
-				    VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
-				    &entry, sizeof(entry)));
+	ASSERT_EQ(0, vfio_device_feature_ioctl(self->device->fd, VFIO_DEVICE_FEATURE_SET |
+					       VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+					       &entry, sizeof(entry)));
 	ASSERT_TRUE(sysfs_device_suspends(device_bdf, SUSPEND_MS));
 	ASSERT_REVOKED(self->dmabuf);
 	ASSERT_EQ(-1, read(entry.wakeup_eventfd, &value, sizeof(value)));

@@ -216,12 +216,8 @@ static void *user_fault(void *arg)
 
 static int feature_set(struct stress *s, u32 feature)
 {
-	struct vfio_device_feature args = {
-		.argsz = sizeof(args),
-		.flags = VFIO_DEVICE_FEATURE_SET | feature,
-	};
-
-	return ioctl(s->device->fd, VFIO_DEVICE_FEATURE, &args);
+	return vfio_device_feature_ioctl(s->device->fd, VFIO_DEVICE_FEATURE_SET | feature,
+					 NULL, 0);
 }
 
 static void *user_low_power(void *arg)

@@ -103,12 +103,8 @@ FIXTURE_TEARDOWN(vfio_pci_suspend_test)
 
 static int low_power(struct vfio_pci_device *device, u32 entry_or_exit)
 {
-	struct vfio_device_feature feature = {
-		.argsz = sizeof(feature),
-		.flags = VFIO_DEVICE_FEATURE_SET | entry_or_exit,
-	};
-
-	return ioctl(device->fd, VFIO_DEVICE_FEATURE, &feature);
+	return vfio_device_feature_ioctl(device->fd, VFIO_DEVICE_FEATURE_SET | entry_or_exit,
+					 NULL, 0);
 }
 
 static void irq_check(struct vfio_pci_device *device, int irq_index)

@@ -173,20 +173,23 @@ void vfio_pci_irq_get(struct vfio_pci_device *device, u32 index,
 	ioctl_assert(device->fd, VFIO_DEVICE_GET_IRQ_INFO, irq_info);
 }
 
-static int vfio_device_feature_ioctl(int fd, u32 flags, void *data,
-				     size_t data_size)
+int vfio_device_feature_ioctl(int fd, u32 flags, void *data, size_t data_size)
 {
 	size_t argsz = sizeof(struct vfio_device_feature) + data_size;
 	struct vfio_device_feature *feature;
 	int ret;
 
 	feature = calloc_assert(1, argsz);
-	memcpy(feature->data, data, data_size);
+	if (data_size)
+		memcpy(feature->data, data, data_size);
 
 	feature->argsz = argsz;
 	feature->flags = flags;
 
 	ret = ioctl(fd, VFIO_DEVICE_FEATURE, feature);
+	if (ret < 0)
+		ret = -errno;
+
 	free(feature);
 
 	return ret;

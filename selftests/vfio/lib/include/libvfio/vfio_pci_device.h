@@ -186,6 +186,8 @@ void vfio_container_set_iommu(struct vfio_pci_device *device);
 void vfio_pci_cdev_open(struct vfio_pci_device *device, const char *bdf);
 int __vfio_device_bind_iommufd(int device_fd, int iommufd, const char *vf_token);
 
+/* Returns what the ioctl returns, or a negative errno */
+int vfio_device_feature_ioctl(int fd, u32 flags, void *data, size_t data_size);
 void vfio_device_set_vf_token(int fd, const char *vf_token);
 
 #endif /* SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_VFIO_PCI_DEVICE_H */
