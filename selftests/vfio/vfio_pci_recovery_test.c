@@ -242,8 +242,9 @@ static void test_expect(struct test *t, u16 cmd_clear)
 }
 
 /* The kernel may go on for a moment after it has said that it is ready. */
-static void wait_for_cmd(const char *bdf, u16 mask, u16 cmd)
+static void wait_for_cmd(const char *bdf, u16 cmd)
 {
+	const u16 mask = DECODE | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE;
 	int tries = 50;
 
 	while (tries-- && (sysfs_config_readw(bdf, PCI_COMMAND) & mask) != (cmd & mask))
@@ -454,7 +455,7 @@ TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal, TIMEOUT)
 	ASSERT_TRUE(err_triggered(t));
 
 	test_expect(t, PCI_COMMAND_MASTER);
-	wait_for_cmd(t->bdf, DECODE | PCI_COMMAND_MASTER, state_cmd(t->before));
+	wait_for_cmd(t->bdf, state_cmd(t->before));
 	test_check(t);
 	test_check_reset(t);
 }
@@ -568,7 +569,7 @@ TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal_driverless_sibling, TIMEOUT)
 	ASSERT_TRUE(err_triggered(t));
 
 	test_expect(t, PCI_COMMAND_MASTER);
-	wait_for_cmd(t->bdf, DECODE | PCI_COMMAND_MASTER, state_cmd(t->before));
+	wait_for_cmd(t->bdf, state_cmd(t->before));
 	test_check(t);
 	test_check_reset(t);
 
