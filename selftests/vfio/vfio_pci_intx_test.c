@@ -22,6 +22,9 @@
 #define PCI_DEVICE_ID_INTEL_82574L	0x10d3
 #define PCI_DEVICE_ID_INTEL_82576	0x10c9
 
+/* Time that a device may take to suspend */
+#define SUSPEND_MS 2000
+
 static const char *device_bdf;
 
 FIXTURE(vfio_pci_intx_test) {
@@ -209,6 +212,81 @@ TEST_F(vfio_pci_intx_test, stays_masked)
 
 	e1000_intx_clear(device);
 	ASSERT_TRUE(e1000_intx_arrives(device));
+}
+
+/* Low power leaves INTx masked if, and only if, it was. */
+FIXTURE(vfio_pci_intx_low_power_test) {
+	struct iommu *iommu;
+	struct vfio_pci_device *device;
+};
+
+FIXTURE_SETUP(vfio_pci_intx_low_power_test)
+{
+	self->iommu = iommu_init(default_iommu_mode);
+	self->device = vfio_pci_device_init(device_bdf, self->iommu);
+
+	if (!self->device->intx_info.count)
+		SKIP(return, "INTx not supported");
+	if (!is_e1000(self->device))
+		SKIP(return, "Don't know how this device is made to raise INTx");
+}
+
+FIXTURE_TEARDOWN(vfio_pci_intx_low_power_test)
+{
+	vfio_pci_device_cleanup(self->device);
+	iommu_cleanup(self->iommu);
+}
+
+static void feature_set(struct vfio_pci_device *device, u32 feature)
+{
+	VFIO_ASSERT_EQ(vfio_device_feature_ioctl(device->fd, VFIO_DEVICE_FEATURE_SET | feature,
+						 NULL, 0), 0);
+}
+
+static void use_low_power(struct vfio_pci_device *device)
+{
+	feature_set(device, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY);
+	VFIO_ASSERT_TRUE(sysfs_device_suspends(device_bdf, SUSPEND_MS));
+	feature_set(device, VFIO_DEVICE_FEATURE_LOW_POWER_EXIT);
+}
+
+static void intx_drain(struct vfio_pci_device *device)
+{
+	u64 value;
+
+	VFIO_ASSERT_EQ(read(device->msi_eventfds[0], &value, sizeof(value)), sizeof(value));
+}
+
+TEST_F(vfio_pci_intx_low_power_test, masked)
+{
+	struct vfio_pci_device *device = self->device;
+
+	vfio_pci_intx_enable(device);
+	vfio_pci_intx_mask(device);
+	use_low_power(device);
+	ASSERT_FALSE(e1000_intx_raise(device));
+
+	vfio_pci_intx_unmask(device);
+	ASSERT_TRUE(e1000_intx_raise(device));
+	e1000_intx_clear(device);
+	vfio_pci_intx_disable(device);
+}
+
+TEST_F(vfio_pci_intx_low_power_test, unmasked)
+{
+	struct vfio_pci_device *device = self->device;
+
+	vfio_pci_intx_enable(device);
+	use_low_power(device);
+	ASSERT_TRUE(e1000_intx_raise(device));
+
+	/* The interrupt has masked it */
+	e1000_intx_clear(device);
+	intx_drain(device);
+	use_low_power(device);
+	ASSERT_FALSE(e1000_intx_raise(device));
+	e1000_intx_clear(device);
+	vfio_pci_intx_disable(device);
 }
 
 int main(int argc, char *argv[])

@@ -121,6 +121,7 @@ struct test {
 	int irq_index;
 	bool marked;
 	int err_eventfd;
+	int opened_meanwhile;
 
 	struct vfio_pci_state *opened;	/* as vfio handed the device out */
 	struct vfio_pci_state *before;	/* as the user has set it up */
@@ -148,18 +149,6 @@ static bool err_triggered(struct test *t)
 	u64 value;
 
 	return read(t->err_eventfd, &value, sizeof(value)) == sizeof(value);
-}
-
-static void intx_mask(struct test *t)
-{
-	struct vfio_irq_set irq_set = {
-		.argsz = sizeof(irq_set),
-		.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK,
-		.index = VFIO_PCI_INTX_IRQ_INDEX,
-		.count = 1,
-	};
-
-	ioctl_assert(t->device->fd, VFIO_DEVICE_SET_IRQS, &irq_set);
 }
 
 static void test_open(struct test *t, const char *bdf)
@@ -202,6 +191,20 @@ static bool test_irq_supported(struct test *t, int irq_index)
 	return true;
 }
 
+/* Another Max_Read_Request_Size, which the user keeps whatever happens */
+static void readrq_set(struct test *t)
+{
+	u16 exp = vfio_pci_state_find_cap(t->opened, PCI_CAP_ID_EXP);
+	u16 devctl;
+
+	if (!exp)
+		return;
+
+	devctl = vfio_pci_config_readw(t->device, exp + PCI_EXP_DEVCTL);
+	vfio_pci_config_writew(t->device, exp + PCI_EXP_DEVCTL,
+			       devctl ^ PCI_EXP_DEVCTL_READRQ_256B);
+}
+
 static void test_setup(struct test *t, int irq_index, bool memory)
 {
 	t->irq_index = irq_index;
@@ -214,9 +217,10 @@ static void test_setup(struct test *t, int irq_index, bool memory)
 		vfio_pci_device_reset(t->device);
 
 	if (irq_index == VFIO_PCI_INTX_IRQ_INDEX)
-		intx_mask(t);
+		vfio_pci_intx_mask(t->device);
 	if (!memory)
 		vfio_pci_cmd_clear(t->device, PCI_COMMAND_MEMORY);
+	readrq_set(t);
 
 	vfio_pci_state_read(t->device, t->before);
 	VFIO_ASSERT_TRUE(state_cmd(t->before) & PCI_COMMAND_MASTER);
@@ -488,6 +492,53 @@ TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal_eager_user, TIMEOUT)
 	state_set_cmd(t->before, state_cmd(t->before) | PCI_COMMAND_MASTER);
 	test_check(t);
 	test_check_reset(t);
+}
+
+/* Someone who opens the other function before that is over */
+static void *thread_open(void *arg)
+{
+	struct test *t = arg;
+	struct pollfd pollfd = { .fd = t->err_eventfd, .events = POLLIN };
+	struct iommu *iommu = iommu_init(default_iommu_mode);
+
+	VFIO_ASSERT_GT(poll(&pollfd, 1, TIMEOUT * 1000), 0);
+	/* That function has been told, too, but its reset goes on. */
+	usleep(10000);
+	t->opened_meanwhile = device_try_open(device_bdfs[1], iommu);
+	iommu_cleanup(iommu);
+
+	return NULL;
+}
+
+TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal_open_meanwhile, TIMEOUT)
+{
+	struct vfio_pci_state *before, *after;
+	struct test *t = &self->t;
+	pthread_t thread;
+	char *driver;
+
+	if (nr_devices < 2)
+		SKIP(return, "Needs a second device below the port");
+
+	driver = sysfs_driver_get(device_bdfs[1]);
+	if (!driver || strcmp(driver, "vfio-pci"))
+		SKIP(return, "The second device is not bound to vfio-pci");
+
+	before = vfio_pci_state_alloc();
+	after = vfio_pci_state_alloc();
+	vfio_pci_state_read_config(device_bdfs[1], before);
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_open, t));
+	ASSERT_TRUE(aer_inject_error(&self->inject, true));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(-EAGAIN, t->opened_meanwhile);
+
+	vfio_pci_state_read_config(device_bdfs[1], after);
+	ASSERT_EQ(0, vfio_pci_state_diff(before, after));
+
+	free(before);
+	free(after);
+	free(driver);
 }
 
 static int low_power_entry(struct test *t)

@@ -82,6 +82,28 @@ void vfio_pci_irq_trigger(struct vfio_pci_device *device, u32 index, u32 vector)
 	ioctl_assert(device->fd, VFIO_DEVICE_SET_IRQS, &irq);
 }
 
+static void vfio_pci_intx_set(struct vfio_pci_device *device, u32 action)
+{
+	struct vfio_irq_set irq = {
+		.argsz = sizeof(irq),
+		.flags = action | VFIO_IRQ_SET_DATA_NONE,
+		.index = VFIO_PCI_INTX_IRQ_INDEX,
+		.count = 1,
+	};
+
+	ioctl_assert(device->fd, VFIO_DEVICE_SET_IRQS, &irq);
+}
+
+void vfio_pci_intx_mask(struct vfio_pci_device *device)
+{
+	vfio_pci_intx_set(device, VFIO_IRQ_SET_ACTION_MASK);
+}
+
+void vfio_pci_intx_unmask(struct vfio_pci_device *device)
+{
+	vfio_pci_intx_set(device, VFIO_IRQ_SET_ACTION_UNMASK);
+}
+
 static void check_supported_irq_index(u32 index)
 {
 	/* VFIO selftests only supports INTx, MSI and MSI-x for now. */

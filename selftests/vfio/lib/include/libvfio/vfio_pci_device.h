@@ -126,6 +126,9 @@ static inline void vfio_pci_intx_disable(struct vfio_pci_device *device)
 	vfio_pci_irq_disable(device, VFIO_PCI_INTX_IRQ_INDEX);
 }
 
+void vfio_pci_intx_mask(struct vfio_pci_device *device);
+void vfio_pci_intx_unmask(struct vfio_pci_device *device);
+
 static inline void vfio_pci_msi_enable(struct vfio_pci_device *device,
 				       u32 vector, int count)
 {
