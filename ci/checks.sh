@@ -357,6 +357,46 @@ check_patches() {
 	done < <(series_patches)
 }
 
+# Documentation/driver-api/vfio-pci-reset-state.rst and the tests that its rows
+# name: each is there, and names the page
+check_policy() {
+	local page=driver-api/vfio-pci-reset-state.rst tree=$WORK/series suites=0 tests=0
+	local name file program='' fixture='' test bad=()
+
+	worktree_at series "$SERIES"
+	# PROGRAM/FIXTURE.TEST, further .TEST of the same fixture, SUITE.CASE
+	while read -r name; do
+		case $name in
+		pci_*.*)
+			suites=$((suites + 1)) file=${name%%.*}
+			file=$tree/drivers/pci/tests/${file/pci_/pci-}-test.c
+			grep -qE "KUNIT_CASE[A-Z_]*\\(${name#*.}[,)]" "$file" || bad+=("no case $name")
+			continue
+			;;
+		.*) test=${name#.} ;;
+		*)
+			program=${name%%/*} fixture='' test=''
+			[ "$program" = "$name" ] || fixture=${name#*/}
+			case $fixture in *.*) test=${fixture#*.} fixture=${fixture%.*} ;; esac
+			;;
+		esac
+		tests=$((tests + 1)) file=$tree/tools/testing/selftests/vfio/$program.c
+		if ! grep -qF "Documentation/$page" "$file"; then
+			bad+=("$program does not name the page")
+		elif ! grep -qE "TEST(_F[A-Z_]*)?\\(${fixture:-.*}${test:+, $test}[,)]" "$file"; then
+			bad+=("no test $program/$fixture${test:+.$test}")
+		fi
+	done < <(grep -oE '(vfio_pci_\w+_test(/\w+(\.\w+)?)?|\bpci_(state|msi|reset|err|pm)\.\w+|(^|[ ,])\.[a-z]\w+)' \
+		"$tree/Documentation/$page" | sed 's/^[ ,]*//')
+	if [ ${#bad[@]} -gt 0 ]; then
+		fail "$page: $(printf '%s; ' "${bad[@]}")"
+	elif [ $suites -eq 0 ] || [ $tests -eq 0 ]; then
+		fail "$page names no tests"
+	else
+		ok "$page and the $((tests + suites)) tests that it names agree"
+	fi
+}
+
 check_lab() {
 	prove_counts lab
 }
@@ -435,7 +475,6 @@ check_steps() {
 	local commit patch n=0 tree=$WORK/steps out=$WORK/steps/build w1=$WORK/steps/build-w1 log
 	local boot_pid='' boot_of=() subdirs=(drivers/pci/ drivers/vfio/)
 
-	export CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache} CCACHE_NOHASHDIR=1
 	worktree_at steps base
 	try "steps: the base builds" tools/build "$tree"
 	# With W=1 in a directory of its own: other flags would compile it all again

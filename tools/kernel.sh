@@ -295,7 +295,6 @@ kunit_run() {
 	local log=$1
 	shift
 
-	export CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache} CCACHE_NOHASHDIR=1
 	(cd "$WORK/uml" && tools/testing/kunit/kunit.py run --kunitconfig=drivers/pci/tests \
 		--kunitconfig="$TOP/kconfig-fragments/kunit.config" --build_dir=build-kunit \
 		--make_options CC='ccache gcc' --make_options W=1 --jobs "$JOBS" "$@") >"$log" 2>&1 9>&-

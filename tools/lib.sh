@@ -14,6 +14,11 @@ SELF=${0##*/}
 CACHE=${VRS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-reset-state}
 JOBS=${JOBS:-$(nproc)}
 
+# What is built twice is compiled once, whatever the directory.  In depend mode,
+# what is not in the cache yet doesn't take a run of the preprocessor more.
+export CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache} CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
+export CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
+
 # What a commit or a patch of ours carries until a person submits it
 export AUTHOR_NAME=vfio-reset-state AUTHOR_EMAIL=vfio-reset-state@localhost
 

@@ -4,6 +4,8 @@
  *
  * The driver has to be told of the reset, and the administrator of a reset
  * that was not possible.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -9,6 +9,8 @@
  * reset, it is 1 (PCIe r6.0, sec 7.7.2.8).  So clear it through vfio, close the
  * device and look at it through sysfs, before anything else can reset the
  * device.  MSI-X and Bus Mastering stay disabled.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Does virtualized configuration space behave like that of hardware? */
+/*
+ * Does virtualized configuration space behave like that of hardware?
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
+ */
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
 

@@ -6,6 +6,8 @@
  * D0 (PCIe r6.0, sec 5.3.1.4.1 and 7.5.2.2).  Many don't, in particular emulated
  * ones.  So clear in its stead what it would lose, through sysfs and thus
  * behind the back of vfio, while the device is in D3hot.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <string.h>
 #include <unistd.h>

@@ -4,6 +4,8 @@
  *
  * Whether it is revoked shows when it is mapped in an IO address space that no
  * device is attached to.  This doesn't access the device.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -8,6 +8,8 @@
  * QEMU takes the device away for good when the slot is off.  For that,
  * $VFIO_SELFTESTS_REPLUG is FILE:TEXT, what to write where to have it back,
  * "/dev/ttyS2:device_add nvme,bus=port0" if that is where QEMU's monitor is.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <dirent.h>
 #include <fcntl.h>

@@ -7,6 +7,8 @@
  * Better run in a virtual machine:  A kernel that fails may write to memory of
  * the host that is outside of the device's BARs, where it believes the MSI-X
  * Table to be.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <errno.h>
 #include <limits.h>

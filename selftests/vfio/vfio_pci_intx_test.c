@@ -4,6 +4,8 @@
  *
  * Best run with vfio_pci.nointxmask=1: if vfio-pci masks INTx in the device,
  * it clears INTx Disable on each enabling of INTx.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <poll.h>
 #include <unistd.h>

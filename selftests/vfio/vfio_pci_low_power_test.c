@@ -4,6 +4,8 @@
  * has asked for?
  *
  * vfio_pci_dmabuf_test has the same for dma-bufs, vfio_pci_intx_test for INTx.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <stdlib.h>
 #include <unistd.h>

@@ -2,6 +2,7 @@
 /*
  * Resets of a device with faults, made in software: CONFIG_PCI_MOCK_DEBUGFS.
  * See Documentation/PCI/pci-kunit.rst.
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <errno.h>
 #include <stdio.h>

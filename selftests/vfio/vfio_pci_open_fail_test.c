@@ -5,6 +5,8 @@
  * Let each allocation of an open fail in turn.  Either the open fails, or the
  * device works as any other, and in particular is given back by close in the
  * state in which it was opened.  Needs CONFIG_FAILSLAB.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <errno.h>
 #include <fcntl.h>

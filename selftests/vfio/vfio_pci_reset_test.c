@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Does a device have after a reset what it had before?
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
+ */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -3,6 +3,8 @@
  * What happens to the VFs of a PF that is open, when it is reset or closed?
  *
  * Needs a PF that is bound to vfio-pci, without VFs, and vfio_pci.enable_sriov=1.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -6,6 +6,8 @@
  * The first device has a user who is never done with it.  The others, if there
  * are any, are opened, closed, unbound and bound again.  In the end, each has
  * what it had when it was opened for the first time.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <dirent.h>
 #include <fcntl.h>

@@ -4,6 +4,8 @@
  *
  * The system goes to sleep only as far as pm_test has it, and wakes up on its
  * own.  Needs CONFIG_PM_DEBUG, and a machine where nobody minds.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <stdio.h>
 #include <stdlib.h>
