@@ -129,7 +129,7 @@ base_from_tree() {
 	is_kernel_tree "$dir" || die "not a kernel tree: $1"
 	git -C "$dir" rev-parse -q --verify HEAD >/dev/null 2>&1 ||
 		die "$1 is no git tree: use git init and commit, or --tarball"
-	[ -z "$(git -C "$dir" status --porcelain --untracked-files=no | head -n 1)" ] ||
+	[ -z "$(git --no-optional-locks -C "$dir" status --porcelain --untracked-files=no | head -n 1)" ] ||
 		die "$1 has uncommitted changes: commit or stash them first"
 	head=$(git -C "$dir" rev-parse HEAD)
 	WORK=$CACHE/work/tree-$(echo "$dir" | sha256sum | cut -c1-12)
@@ -139,8 +139,9 @@ base_from_tree() {
 		# Borrows the user's objects, writes only to its own directory
 		git_k clone -q --bare --shared "$dir" "$WORK/repo.git" ||
 			die "cannot clone $1"
-	else
-		git_k -C "$WORK/repo.git" fetch -q "$dir" HEAD || die "cannot fetch from $1"
+	elif ! git_k -C "$WORK/repo.git" cat-file -e "$head" 2>/dev/null; then
+		git_k -C "$WORK/repo.git" fetch -q "$dir" HEAD ||
+			die "cannot fetch from $1: remove $WORK and try again"
 	fi
 	git_k -C "$WORK/repo.git" branch -q -f base "$head"
 }

@@ -3,8 +3,12 @@
 # Sourced by every tool: where things are, and how to say what is wrong.
 
 set -euo pipefail
-# What git, sort and make print must not depend on who calls
+# What git, sort and make do must not depend on who calls; a hook of git has the
+# caller's repository in its environment
 export LC_ALL=C GIT_CONFIG_NOSYSTEM=1
+while read -r var; do
+	unset "$var"
+done < <(git rev-parse --local-env-vars 2>/dev/null)
 umask 022
 
 TOP=$(cd "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -14,11 +18,6 @@ SELF=${0##*/}
 CACHE=${VRS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-reset-state}
 JOBS=${JOBS:-$(nproc)}
 
-# What is built twice is compiled once, whatever the directory.  In depend mode,
-# what is not in the cache yet doesn't take a run of the preprocessor more.
-export CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache} CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
-export CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
-
 # What a commit or a patch of ours carries until a person submits it
 export AUTHOR_NAME=vfio-reset-state AUTHOR_EMAIL=vfio-reset-state@localhost
 
@@ -27,6 +26,14 @@ die() { echo "$SELF: $*" >&2; exit 2; }
 # Nothing ends silently: what no check foresaw is named too
 set -E
 trap 'say "stopped by a failing command (${BASH_SOURCE[0]##*/}:$LINENO): $BASH_COMMAND"' ERR
+
+# Git, make and the kernel's build are particular about it
+case $CACHE in /*) ;; *) CACHE=$PWD/$CACHE ;; esac
+[[ $CACHE != *[[:space:]:]* ]] || die "no blanks or colons, please, in the cache's path: set VRS_CACHE"
+
+# What is built twice is compiled once, whatever the directory.  In depend mode,
+# what is not in the cache yet doesn't take a run of the preprocessor more.
+export CCACHE_DIR=$CACHE/ccache CCACHE_MAXSIZE=5G CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 
 # need TOOL...: all of them are there, or one line says which are not
 need() {
@@ -49,14 +56,17 @@ room() {
 		die "$1 has $free MB free, $2 MB are needed: make room, or set VRS_CACHE to another disk"
 }
 
-# Only one of our tools at a time changes the cache; another one waits
+# Only one of our tools at a time changes the cache, with those it calls; another
+# one waits
 lock_cache() {
+	[ "${VRS_LOCKED:-}" != "$CACHE" ] || return 0
 	mkdir -p "$CACHE" || die "cannot make $CACHE"
 	exec 9>"$CACHE/lock"
 	if ! flock -n 9; then
 		say "waiting for another run that uses $CACHE"
 		flock 9
 	fi
+	export VRS_LOCKED=$CACHE
 }
 
 # quietly LOG COMMAND...: run, keep the output, show its end only on failure
@@ -74,10 +84,6 @@ quietly() {
 # is_kernel_tree DIR
 is_kernel_tree() {
 	[ -f "$1/MAINTAINERS" ] && [ -f "$1/Kbuild" ] && [ -f "$1/drivers/pci/pci.c" ]
-}
-
-kernel_version() {
-	make -s -C "$1" kernelversion 2>/dev/null
 }
 
 # The patches in order, comments of the series file left out

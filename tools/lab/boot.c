@@ -184,7 +184,7 @@ static void qemu_args(struct argv *a, const struct boot *boot)
 	     " -chardev socket,id=guest-monitor,path=monitor -serial chardev:guest-monitor"
 	     " -fw_cfg name=opt/vfio-reset-state/stanza,file=stanza");
 	arg(a, "-kernel");
-	s = xasprintf("%s/bzImage", boot->kernel->dir);
+	s = xasprintf("%s/vmlinux", boot->kernel->dir);
 	arg(a, s);
 	free(s);
 	arg(a, "-initrd");

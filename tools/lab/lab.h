@@ -63,7 +63,7 @@ const char *verdict_name(enum verdict v);
 
 struct kernel {
 	const char *column;	/* "base", "series", "without", "control" */
-	const char *dir;	/* bzImage and initrd for QEMU; linux, or linux.error */
+	const char *dir;	/* vmlinux and initrd for QEMU; linux, or linux.error */
 	const char *append;	/* more kernel command line, or NULL */
 };
 
@@ -132,7 +132,6 @@ struct expectation {
 bool table_print(const struct results *results, const struct kernel *kernels,
 		 size_t nr_kernels, const struct expectation *expect, const char *out,
 		 bool verbose);
-bool stanza_has_witness(const struct stanza *patch, const char *row_id);
 
 /* ---- main.c -------------------------------------------------------------- */
 

@@ -91,7 +91,7 @@ static const char usage[] =
 "           --kernel COLUMN=BUILD_DIR... [OPTION...]\n"
 "\n"
 "Boot each machine with each kernel, compare the verdicts, print a table.\n"
-"COLUMN is base, series, without or control; BUILD_DIR holds bzImage and initrd,\n"
+"COLUMN is base, series, without or control; BUILD_DIR holds vmlinux and initrd,\n"
 "and for machines that are User-Mode Linux: linux, or linux.error if it does not\n"
 "build, a line that says why.\n"
 "\n"
@@ -102,7 +102,6 @@ static const char usage[] =
 "  --machine PAT     only machines whose name matches (may be repeated)\n"
 "  --test PAT        only test programs whose name matches\n"
 "  --jobs N          boots side by side (default: twice the number of CPUs)\n"
-"  --append ARGS     more kernel command line\n"
 "  --debug           the kernels have lockdep and KASAN: five times as much time for\n"
 "                    each machine, and what only they show counts (cures-debug)\n"
 "  --stress N        no other test than vfio_pci_stress_test, N seconds, with all\n"
@@ -114,7 +113,7 @@ static const char usage[] =
 
 struct options {
 	struct conf machines, provenance;
-	const char *kunit, *out, *mutant, *test, *append;
+	const char *kunit, *out, *mutant, *test;
 	const char *patterns[32];
 	size_t nr_patterns;
 	struct expectation expect;
@@ -167,7 +166,6 @@ static void parse_options(struct options *o, int argc, char *argv[])
 		{ "machine", required_argument, NULL, 'M' },
 		{ "test", required_argument, NULL, 't' },
 		{ "jobs", required_argument, NULL, 'j' },
-		{ "append", required_argument, NULL, 'a' },
 		{ "debug", no_argument, NULL, 'd' },
 		{ "stress", required_argument, NULL, 's' },
 		{ "needs", no_argument, NULL, 'n' },
@@ -205,9 +203,12 @@ static void parse_options(struct options *o, int argc, char *argv[])
 				die("too many --also");
 			o->expect.also[o->expect.nr_also++] = optarg;
 			break;
-		case 't': o->test = optarg; break;
+		case 't':
+			if (o->test)
+				die("only one --test");
+			o->test = optarg;
+			break;
 		case 'j': o->jobs = number("--jobs", optarg, 1000); break;
-		case 'a': o->append = optarg; break;
 		case 'd': o->expect.debug = true; o->timeout_factor = 5; break;
 		case 's': o->stress = number("--stress", optarg, 80000); break;
 		case 'n': o->needs = true; break;
@@ -229,11 +230,8 @@ static void parse_options(struct options *o, int argc, char *argv[])
 	for (size_t i = 0; i < nr; i++)
 		add_kernel(o, kernels[i]);
 	/* What the kernel does not know becomes the environment of the guest's init */
-	if (o->stress)
-		o->append = xasprintf("%s VFIO_SELFTESTS_STRESS_SECONDS=%u",
-				      o->append ? o->append : "", o->stress);
-	for (size_t i = 0; i < o->nr_kernels; i++)
-		o->kernels[i].append = o->append;
+	for (size_t i = 0; o->stress && i < o->nr_kernels; i++)
+		o->kernels[i].append = xasprintf("VFIO_SELFTESTS_STRESS_SECONDS=%u", o->stress);
 }
 
 static const struct stanza *find_patch(const struct options *o)
@@ -413,7 +411,7 @@ static void add_boots(const struct options *o, const struct stanza *machine, con
 		if (error) {
 			b->verdict = V_ERROR;
 			snprintf(b->reason, sizeof(b->reason), "%s", error);
-		} else if (!kernel_has(kernel, machine_is_um(machine) ? "linux" : "bzImage") ||
+		} else if (!kernel_has(kernel, machine_is_um(machine) ? "linux" : "vmlinux") ||
 			   (!suite && !kernel_has(kernel, "initrd"))) {
 			die("no kernel for %s in %s: build it first (tools/build)", b->id,
 			    kernel->dir);

@@ -228,13 +228,27 @@ static size_t walk(struct results *r, const struct boot *boot, xmlNode *node, co
 	return nr;
 }
 
-static long suite_errors(xmlNode *root)
+/* What the whole of it says of itself: @count is "errors" or "failures" */
+static long suite_count(xmlNode *root, const char *count)
 {
-	xmlChar *attr = xmlGetProp(root, BAD_CAST "errors");
+	xmlChar *attr = xmlGetProp(root, BAD_CAST count);
 	long n = attr ? strtol((char *)attr, NULL, 10) : -1;
 
 	xmlFree(attr);
 	return n;
+}
+
+static long failed_cases(xmlNode *node)
+{
+	long nr = 0;
+
+	for (xmlNode *c = node->children; c; c = c->next) {
+		char *failed = child_text(c, "failure");
+
+		nr += failed ? 1 : failed_cases(c);
+		free(failed);
+	}
+	return nr;
 }
 
 static int run_kunit(const char *kunit, const char *dir, const char *ktap)
@@ -273,8 +287,10 @@ static int run_kunit(const char *kunit, const char *dir, const char *ktap)
 static char *kernel_complaint(const char *dir, bool stamped)
 {
 	static const char * const marks[] = {
-		"WARNING: ", "BUG: ", "Oops", "INFO: task ", "INFO: rcu", "UBSAN:",
-		"general protection fault", "kernel BUG at", "=============================",
+		"WARNING: ", "BUG: ", "watchdog: BUG: ", "Oops", "INFO: task ", "rcu: INFO: ",
+		"UBSAN:", "general protection fault", "kernel BUG at",
+		"=============================", "INFO: trying to register non-static key",
+		"turning off the locking correctness validator",
 		"refcount_t:", "unreferenced object", "DEBUG_LOCKS_WARN_ON",
 	};
 	char *path = xasprintf("%s/console.log", dir), *line = NULL, *found = NULL;
@@ -317,8 +333,10 @@ void results_collect(struct results *r, const struct boot *boot, const char *kun
 		set_cell(r, boot->column, id, boot->verdict, boot->reason);
 	else if (!root || ret > 1)
 		set_cell(r, boot->column, id, V_ERROR, "no KTAP that kunit.py can read: see parse.log");
-	else if (suite_errors(root))
+	else if (suite_count(root, "errors"))
 		set_cell(r, boot->column, id, V_ERROR, "malformed KTAP: see parse.log");
+	else if (suite_count(root, "failures") > failed_cases(root))
+		set_cell(r, boot->column, id, V_FAIL, "a suite or program fails, but no case of it");
 	else if (boot->suite && !nr)
 		set_cell(r, boot->column, id, V_ERROR, "this kernel has no such KUnit suite");
 	else
