@@ -501,13 +501,11 @@ static void *thread_open(void *arg)
 {
 	struct test *t = arg;
 	struct pollfd pollfd = { .fd = t->err_eventfd, .events = POLLIN };
-	struct iommu *iommu = iommu_init(default_iommu_mode);
 
 	VFIO_ASSERT_GT(poll(&pollfd, 1, TIMEOUT * 1000), 0);
 	/* That function has been told, too, but its reset goes on. */
 	usleep(10000);
-	t->opened_meanwhile = device_try_open(device_bdfs[1], iommu);
-	iommu_cleanup(iommu);
+	t->opened_meanwhile = device_try_open(device_bdfs[1], t->iommu);
 
 	return NULL;
 }
@@ -823,7 +821,9 @@ TEST_F_TIMEOUT(vfio_pci_backdoor_test, pcie_flr, TIMEOUT)
 		SKIP(return, "Device does not support PCIe FLR");
 
 	test_expect(t, PCI_COMMAND_MASTER);
-	devctl = vfio_pci_state_readw(t->opened, exp + PCI_EXP_DEVCTL);
+	/* Max_Read_Request_Size is virtual, see readrq_set() */
+	devctl = vfio_pci_config_readw(t->device, exp + PCI_EXP_DEVCTL) & PCI_EXP_DEVCTL_READRQ;
+	devctl |= vfio_pci_state_readw(t->opened, exp + PCI_EXP_DEVCTL) & ~PCI_EXP_DEVCTL_READRQ;
 	vfio_pci_config_writew(t->device, exp + PCI_EXP_DEVCTL,
 			       devctl | PCI_EXP_DEVCTL_BCR_FLR);
 	test_check(t);
