@@ -209,7 +209,7 @@ kunit_commit() {
 # that a patch that fails leaves nothing behind, and files keep their time stamps.
 # Where the lines around it have changed, git merges it (-3), as "git am -3" would.
 apply_patches() {
-	local key tmp=$WORK/apply patch n=0 ref where
+	local key tmp=$WORK/apply n=0 ref where commit
 
 	key=$( (git_k -C "$WORK/repo.git" rev-parse base
 		cd "$TOP/patches" && cat "$@" provenance) | sha256sum | cut -c1-32)
@@ -221,20 +221,21 @@ apply_patches() {
 
 	say "applying $# patches to ${BASE_NAME:-the base}"
 	scratch_tree base "${@/#/$TOP/patches/}"
-	for patch; do
+	git_k -C "$tmp" am -q -3 --committer-date-is-author-date "${@/#/$TOP/patches/}" \
+		>"$WORK/am.log" 2>&1 || {
+		n=$(cat "$(git_k -C "$tmp" rev-parse --absolute-git-dir)/rebase-apply/next" 2>/dev/null || echo 1)
+		where=$(git_k -C "$tmp" diff --name-only --diff-filter=U | xargs)
+		where=${where:+conflict in $where}
+		git_k -C "$tmp" am --abort >/dev/null 2>&1 || true
+		drop_scratch
+		APPLIED=''
+		APPLY_ERROR="patch $n does not apply to ${BASE_NAME:-the base}: ${*:n:1} (${where:-$(sed -n 's/^error: //p' "$WORK/am.log" | head -n 1)})"
+		return
+	}
+	while read -r commit; do
 		n=$((n + 1))
-		git_k -C "$tmp" am -q -3 --committer-date-is-author-date "$TOP/patches/$patch" \
-			>"$WORK/am.log" 2>&1 || {
-			where=$(git_k -C "$tmp" diff --name-only --diff-filter=U | xargs)
-			where=${where:+conflict in $where}
-			git_k -C "$tmp" am --abort >/dev/null 2>&1 || true
-			drop_scratch
-			APPLIED=''
-			APPLY_ERROR="patch $n does not apply to ${BASE_NAME:-the base}: $patch (${where:-$(sed -n 's/^error: //p' "$WORK/am.log" | head -n 1)})"
-			return
-		}
-		attach_note "$tmp" "$patch"
-	done
+		attach_note "$tmp" "${*:n:1}" "$commit"
+	done < <(git_k -C "$tmp" rev-list --reverse base..HEAD)
 	APPLIED=$(git_k -C "$tmp" rev-parse HEAD)
 	drop_scratch
 	git_k -C "$WORK/repo.git" update-ref "$ref" "$APPLIED"
@@ -260,13 +261,14 @@ drop_scratch() {
 
 NOTES=vfio-reset-state
 
-# What patches/provenance says of a patch, as a git note of its commit
+# attach_note TREE PATCH COMMIT: what patches/provenance says of a patch, as a git
+# note of its commit
 attach_note() {
 	local text
 
 	text=$(awk -v want="[$2]" '/^\[/ { on = $0 == want; next } on' "$TOP/patches/provenance")
 	[ -n "$text" ] || die "patches/provenance says nothing of $2"
-	git_k -C "$1" notes --ref "$NOTES" add -f -m "$text" HEAD 2>/dev/null ||
+	git_k -C "$1" notes --ref "$NOTES" add -f -m "$text" "$3" 2>/dev/null ||
 		die "cannot add a git note in $1"
 }
 
