@@ -468,6 +468,7 @@ boot_verdict() {
 		! grep -qE 'NOT AS IT' "$LOGS/boot-$1.log"; then
 		ok "step $2: boots"
 		rm -rf "$LOGS/step-$1"
+		[ "$4" -ne 0 ] || echo "$3 $of" >>"$before"
 	else
 		fail "step $2: does not boot"
 		tail -n 5 "$LOGS/boot-$1.log" | sed 's/^/        /'
@@ -477,7 +478,12 @@ boot_verdict() {
 check_steps() {
 	local commit patch n=0 tree=$WORK/steps out=$WORK/steps/build w1=$WORK/steps/build-w1 log
 	local boot_pid='' boot_of=() subdirs=(drivers/pci/ drivers/vfio/)
+	local before=$WORK/steps-passed of fails
 
+	# A commit that has passed, patches before it included, passes again, unless
+	# what builds it has changed
+	of=$(cat kconfig-fragments/*.config tools/build ci/checks.sh | sha256sum | cut -c1-16)
+	touch "$before"
 	worktree_at series "$SERIES"
 	try "steps: programs of the guests" tools/build --guest "$CACHE/lab" "$WORK/series"
 	worktree_at steps base
@@ -507,6 +513,11 @@ check_steps() {
 	while read -r commit; do
 		n=$((n + 1))
 		patch=$(printf '%04d %s' $n "$(git_k -C "$tree" log -1 --format=%s "$commit")")
+		if grep -qxF "$commit $of" "$before"; then
+			ok "step $patch: passed before"
+			continue
+		fi
+		fails=$failed
 		# The suites are last in the series: each step of theirs passes
 		if ! git_k -C "$tree" diff --quiet "$commit^" "$commit" -- drivers/pci/tests &&
 			git_k -C "$tree" cat-file -e "$commit:drivers/pci/tests/.kunitconfig" 2>/dev/null; then
@@ -525,6 +536,7 @@ check_steps() {
 			if ! git_k -C "$tree" diff --quiet "$commit^" "$commit" -- tools/testing/selftests; then
 				try "step $patch: selftests build" tools/build --guest "$LOGS/lab" "$tree"
 			fi
+			[ "$failed" -ne "$fails" ] || echo "$commit $of" >>"$before"
 			continue
 		fi
 		worktree_at steps "$commit"
@@ -538,7 +550,7 @@ check_steps() {
 		try "step $patch: kernel builds" tools/build "$tree"
 		# It boots while the next one is compiled
 		[ -z "$boot_pid" ] || boot_verdict "${boot_of[@]}"
-		boot_of=("$n" "$patch")
+		boot_of=("$n" "$patch" "$commit" $((failed - fails)))
 		mkdir -p "$LOGS/step-$n"
 		cp -L "$out/vmlinux" "$LOGS/step-$n/"
 		ln -sf "$WORK/series/build/initrd" "$LOGS/step-$n/initrd"
@@ -548,6 +560,7 @@ check_steps() {
 	[ -z "$boot_pid" ] || boot_verdict "${boot_of[@]}"
 	[ $n -eq "$(series_patches | grep -c .)" ] || fail "steps: $n commits, another number of patches"
 
+	worktree_at steps "$SERIES"
 	if ! sparse_make >"$LOGS/sparse.log" 2>&1; then
 		fail "sparse on the series"
 	elif [ ! -s "$w1/sparse-base" ]; then
