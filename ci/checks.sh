@@ -320,17 +320,28 @@ fetch_packaging() {
 		tar -xf "$1"/linux_*.debian.tar.xz -C "$1"
 }
 
+# checkpatch LOG PATCH
+checkpatch() {
+	# Fixes: is checked below, against the commits that we know
+	# A python of a version manager lacks the dictionary of codespell
+	(cd "$WORK/series" && PATH=/usr/bin:$PATH scripts/checkpatch.pl --strict --no-tree --show-types --codespell \
+		--ignore MISSING_SIGN_OFF,UNKNOWN_COMMIT_ID,FILE_PATH_CHANGES,GIT_COMMIT_ID \
+		"$TOP/patches/$2") >"$1" 2>&1 || echo "$2" >>"$LOGS/checkpatch.failed"
+}
+
 check_patches() {
-	local tree=$WORK/series patch log id subject rest
+	local patch log id subject rest
 
 	worktree_at series "$SERIES"
+	: >"$LOGS/checkpatch.failed"
+	while read -r patch; do
+		[ "$(jobs -rp | wc -l)" -lt "$JOBS" ] || wait -n
+		checkpatch "$LOGS/checkpatch-$patch.log" "$patch" &
+	done < <(series_patches)
+	wait
 	while read -r patch; do
 		log=$LOGS/checkpatch-$patch.log
-		# Fixes: is checked below, against the commits that we know
-		# A python of a version manager lacks the dictionary of codespell
-		if (cd "$tree" && PATH=/usr/bin:$PATH scripts/checkpatch.pl --strict --no-tree --show-types --codespell \
-			--ignore MISSING_SIGN_OFF,UNKNOWN_COMMIT_ID,FILE_PATH_CHANGES,GIT_COMMIT_ID \
-			"$TOP/patches/$patch") >"$log" 2>&1; then
+		if ! grep -qxF "$patch" "$LOGS/checkpatch.failed" && grep -q '^total: 0 errors, 0 warnings, 0 checks' "$log"; then
 			ok "checkpatch --strict $patch"
 		else
 			fail "checkpatch --strict $patch"
@@ -455,71 +466,65 @@ adds_no_warning() {
 	fi
 }
 
-# boot_step N KERNEL: a kernel of one step starts and its device answers
-boot_step() {
-	lab_run "$LOGS/boot-$1.log" tools/machines.conf --provenance patches/provenance \
-		--machine virtio --test vfio_pci_device_test --out "$LOGS/boot-$1" --kernel "series=$2" || true
+# each_step: the patches in order, "COMMIT NUMBER SUBJECT"
+each_step() {
+	git_k -C "$WORK/repo.git" log --reverse --format='%H %s' "base..$SERIES" |
+		awk '{ c = $1; sub(/^[^ ]* /, ""); printf "%s %04d %s\n", c, NR, $0 }'
 }
 
-boot_verdict() {
-	wait "$boot_pid"
-	boot_pid=''
-	if grep -q '"id": "virtio/boot"' "$LOGS/boot-$1/results.json" &&
-		! grep -qE 'NOT AS IT' "$LOGS/boot-$1.log"; then
-		ok "step $2: boots"
-		rm -rf "$LOGS/step-$1"
-		[ "$4" -ne 0 ] || echo "$3 $of" >>"$before"
-	else
-		fail "step $2: does not boot"
-		tail -n 5 "$LOGS/boot-$1.log" | sed 's/^/        /'
-	fi
-}
+# has_passed CHECK COMMIT and set_passed CHECK COMMIT: a commit that has passed,
+# patches before it included, passes again, unless what builds it has changed
+has_passed() { grep -qsxF "$2 $(made_with)" "$WORK/$1-passed"; }
+set_passed() { echo "$2 $(made_with)" >>"$WORK/$1-passed"; }
+made_with() { cat kconfig-fragments/*.config tools/{build,lib.sh} ci/checks.sh | sha256sum | cut -c1-16; }
+
+# changes COMMIT PATHSPEC...: whether this commit changes files there
+changes() { ! git_k -C "$WORK/repo.git" diff --quiet "$1^" "$1" -- "${@:2}"; }
+
+# What is compiled into the lab's kernel, or may be
+KERNEL_FILES=(. ':!tools/testing/selftests' ':!Documentation' ':!MAINTAINERS' ':!drivers/pci/tests')
+
+# kernel_doc TREE FILE...: what kernel-doc warns of
+kernel_doc() { (cd "$1" && shift && /usr/bin/python3 tools/docs/kernel-doc -none "$@" 2>&1 | sed -E 's/:[0-9]+ /: /' | sort -u); }
 
 check_steps() {
-	local commit patch n=0 tree=$WORK/steps out=$WORK/steps/build w1=$WORK/steps/build-w1 log
-	local boot_pid='' boot_of=() subdirs=(drivers/pci/ drivers/vfio/)
-	local before=$WORK/steps-passed of fails
+	local commit patch fails n=0 tree=$WORK/mutant out=$WORK/mutant/build log=$CACHE/log/build-mutant.log
+	local dirs files docs
 
-	# A commit that has passed, patches before it included, passes again, unless
-	# what builds it has changed
-	of=$(cat kconfig-fragments/*.config tools/build ci/checks.sh | sha256sum | cut -c1-16)
-	touch "$before"
-	worktree_at series "$SERIES"
-	try "steps: programs of the guests" tools/build --guest "$CACHE/lab" "$WORK/series"
-	worktree_at steps base
-	try "steps: the base builds" tools/build "$tree"
-	# With W=1 in a directory of its own: other flags would compile it all again
-	mkdir -p "$w1"
-	# Under another configuration, other files are compiled, and warn
-	cmp -s "$out/.config" "$w1/.config-base" || {
-		rm -f "$w1/warnings" "$w1/sparse-base"
-		cp "$out/.config" "$w1/.config"
-		cp "$out/.config" "$w1/.config-base"
-	}
-	w1_make() {
-		make -s -C "$tree" O="$w1" ARCH=x86_64 CC="ccache gcc" -j"$JOBS" W=1 "$@" 9>&-
-	}
+	worktree_at mutant base
+	dirs="drivers/pci/ drivers/vfio/ $(git_k -C "$tree" diff --name-only base "$SERIES" -- '*.c' \
+		':!drivers/pci' ':!drivers/vfio' ':!tools' | xargs -n1 dirname | sort -u | sed 's|$|/|' | xargs)"
+	# What was compiled by an earlier run is not compiled, and warned of, again;
+	# under another configuration, other files are, and warn
+	try "steps: the base builds" tools/build --only "$dirs" "$tree"
+	cmp -s "$out/.config" "$out/.config-base" || rm -f "$out/warnings" "$out/sparse-base"
+	cp "$out/.config" "$out/.config-base"
+	warnings_of "$log" >>"$out/warnings"
+	sort -uo "$out/warnings" "$out/warnings"
 	# Debian 12's sparse does not know __typeof_unqual__, and says nothing then
-	sparse_make() { w1_make C=2 CF=-D__typeof_unqual__=__typeof__ "${subdirs[@]}"; }
-
-	w1_make "${subdirs[@]}" >"$LOGS/w1-base.log" 2>&1 || fail "W=1 of the base"
-	# What was compiled by an earlier run is not compiled, and warned of, again
-	warnings_of "$LOGS/w1-base.log" >>"$w1/warnings"
-	sort -uo "$w1/warnings" "$w1/warnings"
-	[ -e "$w1/sparse-base" ] || {
-		sparse_make >"$LOGS/sparse-base.log" 2>&1 || fail "sparse on the base"
-		warnings_of "$LOGS/sparse-base.log" >"$w1/sparse-base"
+	sparse_make() {
+		mapfile -t options < <(kmake_options)
+		# shellcheck disable=SC2086 # several directories
+		make -s -C "$tree" O="$out" ARCH=x86_64 "${options[@]}" -j"$JOBS" C=2 \
+			CF=-D__typeof_unqual__=__typeof__ $dirs 9>&-
 	}
-	while read -r commit; do
+	[ -e "$out/sparse-base" ] || {
+		sparse_make >"$LOGS/sparse-base.log" 2>&1 || fail "sparse on the base"
+		warnings_of "$LOGS/sparse-base.log" >"$out/sparse-base"
+	}
+	docs=$LOGS/kernel-doc-base
+	mapfile -t files < <(git_k -C "$tree" diff --name-only base "$SERIES" -- '*.c' '*.h' ':!*/tests/*' ':!tools')
+	kernel_doc "$tree" "${files[@]}" >"$docs"
+
+	while read -r commit patch; do
 		n=$((n + 1))
-		patch=$(printf '%04d %s' $n "$(git_k -C "$tree" log -1 --format=%s "$commit")")
-		if grep -qxF "$commit $of" "$before"; then
+		if has_passed steps "$commit"; then
 			ok "step $patch: passed before"
 			continue
 		fi
 		fails=$failed
 		# The suites are last in the series: each step of theirs passes
-		if ! git_k -C "$tree" diff --quiet "$commit^" "$commit" -- drivers/pci/tests &&
+		if changes "$commit" drivers/pci/tests &&
 			git_k -C "$tree" cat-file -e "$commit:drivers/pci/tests/.kunitconfig" 2>/dev/null; then
 			worktree_at uml "$commit"
 			try "step $patch: the KUnit suites pass" kunit_run "$LOGS/kunit-$n.log" 'pci_*'
@@ -528,46 +533,87 @@ check_steps() {
 				sed 's/^/        /' "$LOGS/kunit-w1-$n.log"
 			fi
 		fi
-		if git_k -C "$tree" diff --quiet "$commit^" "$commit" -- . \
-			':!tools/testing/selftests' ':!Documentation' ':!MAINTAINERS' \
-			':!drivers/pci/tests'; then
-			# Nothing that is compiled into this kernel
-			worktree_at steps "$commit"
-			if ! git_k -C "$tree" diff --quiet "$commit^" "$commit" -- tools/testing/selftests; then
-				try "step $patch: selftests build" tools/build --guest "$LOGS/lab" "$tree"
-			fi
-			[ "$failed" -ne "$fails" ] || echo "$commit $of" >>"$before"
+		if changes "$commit" "${KERNEL_FILES[@]}" || changes "$commit" tools/testing/selftests drivers/pci/tests; then
+			worktree_at mutant "$commit"
+		fi
+		mapfile -t files < <(git_k -C "$tree" diff --name-only --diff-filter=d "$commit^" "$commit" -- '*.c' '*.h' ':!tools')
+		if [ ${#files[@]} -gt 0 ]; then
+			kernel_doc "$tree" "${files[@]}" >"$LOGS/kernel-doc-$n"
+			adds_no_warning "step $patch: kernel-doc" "$docs" "$LOGS/kernel-doc-$n"
+		fi
+		if changes "$commit" "${KERNEL_FILES[@]}"; then
+			try "step $patch: builds" tools/build --only "$dirs" "$tree"
+			adds_no_warning "step $patch: W=1 adds no warning" "$out/warnings" <(warnings_of "$log" | sort -u)
+		elif changes "$commit" tools/testing/selftests; then
+			try "step $patch: selftests build" tools/build --guest "$LOGS/lab" "$tree"
+		fi
+		[ "$failed" -ne "$fails" ] || set_passed steps "$commit"
+	done < <(each_step)
+	[ $n -eq "$(series_patches | grep -c .)" ] || fail "steps: $n commits, another number of patches"
+
+	worktree_at mutant "$SERIES"
+	if ! sparse_make >"$LOGS/sparse.log" 2>&1; then
+		fail "sparse on the series"
+	elif [ ! -s "$out/sparse-base" ]; then
+		fail "sparse: no warning at all on the base, so it has checked nothing"
+	else
+		adds_no_warning "the series adds no sparse warning (the base has $(wc -l <"$out/sparse-base"))" \
+			"$out/sparse-base" <(warnings_of "$LOGS/sparse.log")
+	fi
+}
+
+# boot_verdict N PATCH COMMIT: of the boot that was started before
+boot_verdict() {
+	wait "$boot_pid"
+	boot_pid=''
+	if grep -q '"id": "virtio/boot"' "$LOGS/boot-$1/results.json" &&
+		! grep -qE 'NOT AS IT' "$LOGS/boot-$1.log"; then
+		ok "boots $2"
+		rm -rf "$LOGS/step-$1"
+		set_passed boots "$3"
+	else
+		fail "does not boot: $2"
+		tail -n 5 "$LOGS/boot-$1.log" | sed 's/^/        /'
+	fi
+}
+
+check_boots() {
+	local commit patch n=0 tree=$WORK/mutant boot_pid='' boot_of=() late=0 log
+
+	worktree_at series "$SERIES"
+	try "boots: programs of the guests" tools/build --guest "$CACHE/lab" "$WORK/series"
+	while read -r commit patch; do
+		n=$((n + 1))
+		changes "$commit" "${KERNEL_FILES[@]}" || continue
+		if has_passed boots "$commit"; then
+			ok "boots $patch: passed before"
 			continue
 		fi
-		worktree_at steps "$commit"
-		log=$LOGS/w1-$n.log
-		if ! w1_make "${subdirs[@]}" >"$log" 2>&1; then
-			fail "step $patch: does not build with W=1"
+		if [ $((SECONDS - start)) -gt "$LIMIT" ]; then
+			late=$((late + 1))
+			continue
+		fi
+		worktree_at mutant "$commit"
+		log=$LOGS/build-$n.log
+		if ! tools/build "$tree" >"$log" 2>&1; then
+			fail "does not build: $patch"
 			grep -m5 error "$log" | sed 's/^/        /'
 			continue
 		fi
-		adds_no_warning "step $patch: W=1 adds no warning" "$w1/warnings" <(warnings_of "$log" | sort -u)
-		try "step $patch: kernel builds" tools/build "$tree"
 		# It boots while the next one is compiled
 		[ -z "$boot_pid" ] || boot_verdict "${boot_of[@]}"
-		boot_of=("$n" "$patch" "$commit" $((failed - fails)))
+		boot_of=("$n" "$patch" "$commit")
 		mkdir -p "$LOGS/step-$n"
-		cp -L "$out/vmlinux" "$LOGS/step-$n/"
+		cp -L "$tree/build/vmlinux" "$LOGS/step-$n/"
 		ln -sf "$WORK/series/build/initrd" "$LOGS/step-$n/initrd"
-		boot_step "$n" "$LOGS/step-$n" &
+		lab_run "$LOGS/boot-$n.log" tools/machines.conf --provenance patches/provenance --machine virtio \
+			--test vfio_pci_device_test --out "$LOGS/boot-$n" --kernel "series=$LOGS/step-$n" || true &
 		boot_pid=$!
-	done < <(git_k -C "$WORK/repo.git" rev-list --reverse "base..$SERIES")
+	done < <(each_step)
 	[ -z "$boot_pid" ] || boot_verdict "${boot_of[@]}"
-	[ $n -eq "$(series_patches | grep -c .)" ] || fail "steps: $n commits, another number of patches"
-
-	worktree_at steps "$SERIES"
-	if ! sparse_make >"$LOGS/sparse.log" 2>&1; then
-		fail "sparse on the series"
-	elif [ ! -s "$w1/sparse-base" ]; then
-		fail "sparse: no warning at all on the base, so it has checked nothing"
-	else
-		adds_no_warning "the series adds no sparse warning (the base has $(wc -l <"$w1/sparse-base"))" \
-			"$w1/sparse-base" <(warnings_of "$LOGS/sparse.log")
+	if [ $late -gt 0 ]; then
+		skipped=$((skipped + late - 1))
+		skip "boots: time is up; the last $late are for the next run, or for ci/test boots"
 	fi
 }
 
@@ -575,7 +621,9 @@ check_kunit() {
 	local log=$LOGS/kunit.log counts missing
 
 	worktree_at uml "$SERIES"
-	if ! kunit_run "$log"; then
+	# As the documentation has it, and nothing else
+	if ! (cd "$WORK/uml" && tools/testing/kunit/kunit.py run --kunitconfig=drivers/pci/tests \
+		--build_dir=build-kunit --make_options CC="ccache gcc" --jobs "$JOBS") >"$log" 2>&1 9>&-; then
 		fail "kunit.py run --kunitconfig=drivers/pci/tests"
 		grep -E 'FAILED|rror' "$log" | head -n 20 | sed 's/^/        /'
 		return

@@ -293,12 +293,14 @@ worktree_at() {
 }
 
 # kunit_run LOG [OPTION...]: the KUnit suites of drivers/pci, with kunit.py, in
-# the one work tree for User-Mode Linux
+# the one work tree for User-Mode Linux, configured as the lab has it
 kunit_run() {
-	local log=$1
+	local log=$1 fragments options
 	shift
 
+	mapfile -t fragments < <(um_fragments "$WORK/uml")
+	mapfile -t options < <(kmake_options)
 	(cd "$WORK/uml" && tools/testing/kunit/kunit.py run --kunitconfig=drivers/pci/tests \
-		--kunitconfig="$TOP/kconfig-fragments/kunit.config" --build_dir=build-kunit \
-		--make_options CC='ccache gcc' --make_options W=1 --jobs "$JOBS" "$@") >"$log" 2>&1 9>&-
+		"${fragments[@]/#/--kunitconfig=}" "${options[@]/#/--make_options=}" --build_dir=build-um \
+		--jobs "$JOBS" "$@") >"$log" 2>&1 9>&-
 }
