@@ -36,13 +36,10 @@ case $CACHE in /*) ;; *) CACHE=$PWD/$CACHE ;; esac
 export CCACHE_DIR=$CACHE/ccache CCACHE_MAXSIZE=5G CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 
 # kmake_options: what every kernel is made with.  All have the warnings of W=1,
-# whatever they are for: other flags would compile all of it again.  Comments are
-# not read by the way (ci/test reads those that a patch changes), and python is
-# not a wrapper that has to look for it.
+# whatever they are for: other flags would compile all of it again.  But comments are
+# not read by the way: ci/test has kernel-doc read those that a patch changes.
 kmake_options() {
-	printf '%s\n' W=1 KERNELDOC=/dev/null \
-		"PYTHON3=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null || echo python3)" \
-		"CC=$(! command -v ccache >/dev/null || echo "ccache ")gcc"
+	printf '%s\n' W=1 cmd_checkdoc= "CC=$(! command -v ccache >/dev/null || echo "ccache ")gcc"
 }
 # The same source gives the same kernel
 export KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab
