@@ -410,6 +410,20 @@ check_policy() {
 	fi
 }
 
+# time_is_up: whether a run without arguments has taken as long as it may; then the
+# rest is for the next one, which starts where this one has ended
+time_is_up() { [ $((SECONDS - start)) -gt "$LIMIT" ]; }
+
+# late CHECK: the same, said of a whole check
+late() { time_is_up && left "$1" 1; }
+
+# left CHECK N: that many things are not done
+left() {
+	[ "$2" -gt 0 ] || return 0
+	skipped=$((skipped + $2 - 1))
+	skip "$1: time is up with $2 to do: for the next run, or for ci/test $1"
+}
+
 check_lab() {
 	prove_counts lab
 }
@@ -419,6 +433,7 @@ check_without() {
 }
 
 check_controls() {
+	! late controls || return 0
 	prove_counts controls --control all
 }
 
@@ -490,9 +505,10 @@ kernel_doc() {
 }
 
 check_steps() {
-	local commit patch fails n=0 tree=$WORK/mutant out=$WORK/mutant/build log=$CACHE/log/build-mutant.log
+	local commit patch fails n=0 rest=0 tree=$WORK/mutant out=$WORK/mutant/build log=$CACHE/log/build-mutant.log
 	local dirs files docs
 
+	! late steps || return 0
 	worktree_at mutant base
 	dirs="drivers/pci/ drivers/vfio/ $(git_k -C "$tree" diff --name-only base "$SERIES" -- '*.c' \
 		':!drivers/pci' ':!drivers/vfio' ':!tools' | xargs -n1 dirname | sort -u | sed 's|$|/|' | xargs)"
@@ -524,6 +540,10 @@ check_steps() {
 			ok "step $patch: passed before"
 			continue
 		fi
+		if time_is_up; then
+			rest=$((rest + 1))
+			continue
+		fi
 		fails=$failed
 		# The suites are last in the series: each step of theirs passes
 		if changes "$commit" drivers/pci/tests &&
@@ -552,6 +572,7 @@ check_steps() {
 		[ "$failed" -ne "$fails" ] || set_passed steps "$commit"
 	done < <(each_step)
 	[ $n -eq "$(series_patches | grep -c .)" ] || fail "steps: $n commits, another number of patches"
+	left steps $rest
 
 	worktree_at mutant "$SERIES"
 	if ! sparse_make >"$LOGS/sparse.log" 2>&1; then
@@ -561,6 +582,27 @@ check_steps() {
 	else
 		adds_no_warning "the series adds no sparse warning (the base has $(wc -l <"$out/sparse-base"))" \
 			"$out/sparse-base" <(warnings_of "$LOGS/sparse.log")
+	fi
+}
+
+check_drivers() {
+	local tree=$WORK/mutant out=$WORK/mutant/build-allmod log=$LOGS/drivers.log dirs options
+
+	! late drivers || return 0
+	worktree_at mutant "$SERIES"
+	mapfile -t options < <(kmake_options)
+	mkdir -p "$out"
+	dirs="drivers/vfio/ $(git_k -C "$tree" diff --name-only base "$SERIES" -- 'drivers/*.c' \
+		':!drivers/vfio' ':!*/tests/*' | xargs -n1 dirname | sort -u | sed 's|$|/|' | xargs)"
+	allmod_make() { make -s -C "$tree" O="$out" ARCH=x86_64 "${options[@]}" -j"$JOBS" "$@" 9>&-; }
+	# All there are; with CONFIG_WERROR, which this configuration has, a warning is an error
+	# shellcheck disable=SC2086 # several directories
+	if allmod_make allmodconfig >"$log" 2>&1 && allmod_make $dirs >>"$log" 2>&1 &&
+		[ -e "$out/drivers/vfio/pci/mlx5/main.o" ]; then
+		ok "allmodconfig: $dirs build with W=1"
+	else
+		fail "allmodconfig: $dirs do not build with W=1"
+		grep -m10 -E 'error|warning' "$log" | sed 's/^/        /'
 	fi
 }
 
@@ -580,8 +622,9 @@ boot_verdict() {
 }
 
 check_boots() {
-	local commit patch n=0 tree=$WORK/mutant boot_pid='' boot_of=() late=0 log
+	local commit patch n=0 tree=$WORK/mutant boot_pid='' boot_of=() rest=0 log
 
+	! late boots || return 0
 	worktree_at series "$SERIES"
 	try "boots: programs of the guests" tools/build --guest "$CACHE/lab" "$WORK/series"
 	while read -r commit patch; do
@@ -591,8 +634,8 @@ check_boots() {
 			ok "boots $patch: passed before"
 			continue
 		fi
-		if [ $((SECONDS - start)) -gt "$LIMIT" ]; then
-			late=$((late + 1))
+		if time_is_up; then
+			rest=$((rest + 1))
 			continue
 		fi
 		worktree_at mutant "$commit"
@@ -613,15 +656,13 @@ check_boots() {
 		boot_pid=$!
 	done < <(each_step)
 	[ -z "$boot_pid" ] || boot_verdict "${boot_of[@]}"
-	if [ $late -gt 0 ]; then
-		skipped=$((skipped + late - 1))
-		skip "boots: time is up; the last $late are for the next run, or for ci/test boots"
-	fi
+	left boots $rest
 }
 
 check_kunit() {
 	local log=$LOGS/kunit.log counts missing
 
+	! late kunit || return 0
 	worktree_at uml "$SERIES"
 	# As the documentation has it, and nothing else
 	if ! (cd "$WORK/uml" && tools/testing/kunit/kunit.py run --kunitconfig=drivers/pci/tests \
