@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 # Sourced by ci/test: the checks.  Each calls ok, fail or skip once for each
 # thing that it looked at.
-# shellcheck disable=SC2153 # $SERIES and $WORK come from tools/kernel.sh
+# shellcheck disable=SC2153,SC2154 # $SERIES and $WORK come from tools/kernel.sh, $start
+# from ci/test
 
 ok() { passed=$((passed + 1)); echo "ok      $*"; }
 fail() { failed=$((failed + 1)); echo "FAIL    $*"; failures+=("$*"); }
