@@ -505,14 +505,19 @@ kernel_doc() {
 	(cd "$1" && shift && { python3 tools/docs/kernel-doc -none "$@" 2>&1 || true; }) | sed -E 's/:[0-9]+ /: /' | sort -u
 }
 
+# concerned_dirs: where the drivers are that the series changes
+concerned_dirs() {
+	echo "drivers/pci/ drivers/vfio/ $(git_k -C "$WORK/repo.git" diff --name-only base "$SERIES" -- 'drivers/*.c' \
+		':!drivers/pci' ':!drivers/vfio' | xargs -n1 dirname | sort -u | sed 's|$|/|' | xargs)"
+}
+
 check_steps() {
 	local commit patch fails n=0 rest=0 tree=$WORK/mutant out=$WORK/mutant/build log=$CACHE/log/build-mutant.log
 	local dirs files docs
 
 	! late steps || return 0
 	worktree_at mutant base
-	dirs="drivers/pci/ drivers/vfio/ $(git_k -C "$tree" diff --name-only base "$SERIES" -- '*.c' \
-		':!drivers/pci' ':!drivers/vfio' ':!tools' | xargs -n1 dirname | sort -u | sed 's|$|/|' | xargs)"
+	dirs=$(concerned_dirs)
 	# What was compiled by an earlier run is not compiled, and warned of, again;
 	# under another configuration, other files are, and warn
 	try "steps: the base builds" tools/build --only "$dirs" "$tree"
@@ -593,8 +598,7 @@ check_drivers() {
 	worktree_at mutant "$SERIES"
 	mapfile -t options < <(kmake_options)
 	mkdir -p "$out"
-	dirs="drivers/vfio/ $(git_k -C "$tree" diff --name-only base "$SERIES" -- 'drivers/*.c' \
-		':!drivers/vfio' ':!*/tests/*' | xargs -n1 dirname | sort -u | sed 's|$|/|' | xargs)"
+	dirs=$(concerned_dirs)
 	allmod_make() { make -s -C "$tree" O="$out" ARCH=x86_64 "${options[@]}" -j"$JOBS" "$@" 9>&-; }
 	# All there are; with CONFIG_WERROR, which this configuration has, a warning is an error
 	# shellcheck disable=SC2086 # several directories
