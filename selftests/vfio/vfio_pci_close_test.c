@@ -519,19 +519,62 @@ TEST_F(vfio_pci_close_test, sibling_reset)
 		TH_LOG("%s was not reset %d times of %d", device->bdf, not_reset, NR_ROUNDS);
 }
 
+/* The host resets the function itself, and so has it locked */
+TEST_F(vfio_pci_close_test, host_reset)
+{
+	struct test_device *device = &self->devices[0];
+	struct sibling host = { .bdf = device->bdf };
+	const char *unfit;
+	pthread_t thread;
+	u8 line;
+	int i;
+
+	unfit = test_devices_use(self->devices, 1, self->iommu);
+	if (unfit)
+		SKIP(return, "A device is not fit for the test: %s", unfit);
+
+	line = sysfs_config_readb(device->bdf, PCI_CACHE_LINE_SIZE);
+
+	for (i = 0; i < NR_ROUNDS; i++) {
+		test_device_open(device, self->iommu);
+		vfio_pci_config_writeb(device->vfio, PCI_CACHE_LINE_SIZE, ~line);
+
+		host.stop = false;
+		host.nr_resets = 0;
+		ASSERT_EQ(0, pthread_create(&thread, NULL, thread_sysfs_reset, &host));
+
+		/* One reset has ended, so the next one is under way */
+		while (!host.nr_resets)
+			usleep(1000);
+
+		test_device_close(device);
+		host.stop = true;
+		ASSERT_EQ(0, pthread_join(thread, NULL));
+
+		/* Whether close restored it, or the next open had to */
+		test_device_open(device, self->iommu);
+		EXPECT_EQ(line, sysfs_config_readb(device->bdf, PCI_CACHE_LINE_SIZE));
+		test_device_close(device);
+		ASSERT_EQ(line, sysfs_config_readb(device->bdf, PCI_CACHE_LINE_SIZE));
+	}
+}
+
 TEST_F(vfio_pci_close_test, unbind_while_open)
 {
 	struct test_device *device = &self->devices[0];
 	const char *unfit;
 	char *driver;
+	u8 line;
 
 	unfit = test_devices_use(self->devices, 1, self->iommu);
 	if (unfit)
 		SKIP(return, "A device is not fit for the test: %s", unfit);
 
 	test_device_open_and_unbind(device, self->iommu);
+	line = sysfs_config_readb(device->bdf, PCI_CACHE_LINE_SIZE);
 
 	test_device_dirty(device);
+	vfio_pci_config_writeb(device->vfio, PCI_CACHE_LINE_SIZE, ~line);
 	ASSERT_EQ(-EAGAIN, __vfio_pci_device_reset(device->vfio));
 	ASSERT_FALSE(test_device_is_masked(device));
 
@@ -542,6 +585,8 @@ TEST_F(vfio_pci_close_test, unbind_while_open)
 	ASSERT_EQ(NULL, driver);
 	ASSERT_TRUE(test_device_was_reset(device))
 		TH_LOG("%s was not reset before its driver was unbound", device->bdf);
+	EXPECT_EQ(line, sysfs_config_readb(device->bdf, PCI_CACHE_LINE_SIZE))
+		TH_LOG("%s has kept what its user had set up", device->bdf);
 
 	/* The next user gets a working device */
 	sysfs_driver_bind(device->bdf, device->driver);

@@ -143,8 +143,8 @@ static bool replug(void)
 /* Have the device back, bound to its driver. */
 static void plug(const char *power, const char *driver)
 {
+	char path[PATH_MAX], *bound;
 	int tries = 0;
-	char *bound;
 
 	while (!device_exists() && tries < POLL_COUNT) {
 		/* It may be too early for that.  If the device is there, it does nothing. */
@@ -154,15 +154,18 @@ static void plug(const char *power, const char *driver)
 	}
 	VFIO_ASSERT_TRUE(device_exists(), "%s has not come back\n", device_bdf);
 
-	/* Until the driver of the host, if there is one, has seen the device */
-	usleep(500000);
-	bound = sysfs_driver_get(device_bdf);
-	if (bound && strcmp(bound, driver))
-		sysfs_driver_unbind(device_bdf);
-	sysfs_device_attr_set(device_bdf, "driver_override", driver);
-	if (!bound || strcmp(bound, driver))
+	/* It can't be bound yet, or the driver of the host, if any, may be first */
+	snprintf_assert(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", device_bdf);
+	for (tries = 0; access(path, F_OK) && tries < POLL_COUNT; tries++) {
+		bound = sysfs_driver_get(device_bdf);
+		if (bound && strcmp(bound, driver))
+			sysfs_driver_unbind(device_bdf);
+		free(bound);
+		sysfs_device_attr_set(device_bdf, "driver_override", driver);
 		sysfs_write("/sys/bus/pci/drivers_probe", device_bdf);
-	free(bound);
+		usleep(POLL_INTERVAL_US);
+	}
+	VFIO_ASSERT_EQ(access(path, F_OK), 0, "%s is not bound to %s\n", device_bdf, driver);
 }
 
 static void unplug(struct hotplug *h)

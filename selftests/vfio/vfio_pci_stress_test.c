@@ -160,17 +160,11 @@ static void config_writew(struct stress *s, u16 pos, u16 val)
 static void *user_config(void *arg)
 {
 	struct stress *s = arg;
-	u16 cmd = vfio_pci_state_readw(s->devices[0].opened, PCI_COMMAND);
 
-	/*
-	 * Only what the next user gets anew:  Whoever has the device locked when
-	 * this one closes it may give back what this one has left.
-	 */
-	cmd &= ~(PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
-
+	/* I/O Space and SERR# Enable are off, which no other user must find so. */
 	while (!s->user_stop) {
-		config_writew(s, PCI_COMMAND, cmd | PCI_COMMAND_MASTER);
-		config_writew(s, PCI_COMMAND, cmd | PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
+		config_writew(s, PCI_COMMAND, PCI_COMMAND_MASTER);
+		config_writew(s, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 		if (s->flr_pos)
 			config_writew(s, s->flr_pos, s->flr_val);
 	}
