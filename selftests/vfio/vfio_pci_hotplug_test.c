@@ -166,6 +166,9 @@ static void plug(const char *power, const char *driver)
 		usleep(POLL_INTERVAL_US);
 	}
 	VFIO_ASSERT_EQ(access(path, F_OK), 0, "%s is not bound to %s\n", device_bdf, driver);
+
+	/* Takes the device lock, and so waits for the end of a probe under way */
+	sysfs_device_attr_set(device_bdf, "power/control", "auto");
 }
 
 static void unplug(struct hotplug *h)
