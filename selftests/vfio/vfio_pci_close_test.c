@@ -473,6 +473,8 @@ static void *thread_sysfs_reset(void *arg)
 	while (!sibling->stop) {
 		sysfs_device_attr_set(sibling->bdf, "reset", "1");
 		sibling->nr_resets++;
+		/* Who waits for its end has no claim on being the next one */
+		usleep(1000);
 	}
 
 	return NULL;
