@@ -10,8 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/ioctl.h>
+
 #include <linux/limits.h>
 #include <linux/pci_regs.h>
+#include <linux/vfio.h>
 
 #include <libvfio.h>
 
@@ -172,6 +175,7 @@ FIXTURE(vfio_pci_mock_lost_test) {
 	char *port;
 	u16 exp;
 	u16 msix;
+	u16 pm;
 	u32 bar;
 	u32 table;
 };
@@ -189,6 +193,7 @@ FIXTURE_SETUP(vfio_pci_mock_lost_test)
 	ASSERT_NE(NULL, self->port);
 	self->exp = sysfs_config_find_capability(device_bdf, PCI_CAP_ID_EXP);
 	self->msix = sysfs_config_find_capability(device_bdf, PCI_CAP_ID_MSIX);
+	self->pm = sysfs_config_find_capability(device_bdf, PCI_CAP_ID_PM);
 	self->table = sysfs_config_readl(device_bdf, self->msix + PCI_MSIX_TABLE);
 	self->t.before = vfio_pci_state_alloc();
 	self->t.after = vfio_pci_state_alloc();
@@ -259,6 +264,43 @@ TEST_F_TIMEOUT(vfio_pci_mock_lost_test, no_bar, 100)
 	mock_change(PCI_BASE_ADDRESS_0, 4, 0, 0);
 	backdoor_reset(self->port);
 	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), -EIO);
+}
+
+/* The same for the set of devices that are reset together, this one alone */
+TEST_F_TIMEOUT(vfio_pci_mock_lost_test, no_bar_hot_reset, 100)
+{
+	char buf[sizeof(struct vfio_pci_hot_reset) + sizeof(s32)] = {};
+	struct vfio_pci_hot_reset *hot_reset = (void *)buf;
+
+	hot_reset->argsz = sizeof(buf);
+	hot_reset->count = 1;
+	hot_reset->group_fds[0] = self->t.device->group_fd;
+	ASSERT_EQ(ioctl(self->t.device->fd, VFIO_DEVICE_PCI_HOT_RESET, hot_reset), 0);
+
+	mock_change(PCI_BASE_ADDRESS_0, 4, 0, 0);
+	backdoor_reset(self->port);
+	ASSERT_EQ(ioctl(self->t.device->fd, VFIO_DEVICE_PCI_HOT_RESET, hot_reset), -1);
+	ASSERT_EQ(errno, EIO);
+}
+
+/*
+ * A device that does not respond when it is put in D0 is in D3cold as far as the
+ * kernel knows.  It isn't if it responds later.
+ */
+TEST_F_TIMEOUT(vfio_pci_mock_lost_test, not_in_d3cold, 100)
+{
+	vfio_pci_cmd_set(self->t.device, PCI_COMMAND_MEMORY);
+	vfio_pci_state_read(self->t.device, self->t.before);
+
+	vfio_pci_config_writew(self->t.device, self->pm + PCI_PM_CTRL, 3 /* D3hot */);
+	mock_inject("gone_at=1");
+	vfio_pci_config_writew(self->t.device, self->pm + PCI_PM_CTRL, 0 /* D0 */);
+	mock_inject("");
+	backdoor_reset(self->port);
+
+	vfio_pci_cmd_set(self->t.device, PCI_COMMAND_MEMORY);
+	vfio_pci_state_read(self->t.device, self->t.after);
+	EXPECT_EQ(vfio_pci_state_diff(self->t.before, self->t.after), 0);
 }
 
 /*

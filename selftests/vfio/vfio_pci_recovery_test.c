@@ -886,6 +886,7 @@ FIXTURE(vfio_pci_backdoor_idle_test) {
 FIXTURE_VARIANT(vfio_pci_backdoor_idle_test) {
 	bool reset;
 	bool no_reset;
+	bool master;
 };
 
 FIXTURE_VARIANT_ADD(vfio_pci_backdoor_idle_test, open) {
@@ -898,6 +899,11 @@ FIXTURE_VARIANT_ADD(vfio_pci_backdoor_idle_test, reset_by_sysfs) {
 /* There is no way to reset the device, not even on open. */
 FIXTURE_VARIANT_ADD(vfio_pci_backdoor_idle_test, no_reset) {
 	.no_reset = true,
+};
+
+/* When the kernel saved it last, somebody had Bus Master on. */
+FIXTURE_VARIANT_ADD(vfio_pci_backdoor_idle_test, master) {
+	.master = true,
 };
 
 FIXTURE_SETUP(vfio_pci_backdoor_idle_test)
@@ -932,6 +938,14 @@ TEST_F_TIMEOUT(vfio_pci_backdoor_idle_test, opened, TIMEOUT)
 	test_open(&t, device_bdfs[0]);
 	*self->before = *t.opened;
 	test_close(&t);
+
+	if (variant->master) {
+		sysfs_config_writew(device_bdfs[0], PCI_COMMAND,
+				    state_cmd(self->before) | PCI_COMMAND_MASTER);
+		if (__sysfs_device_attr_set(device_bdfs[0], "reset", "1"))
+			SKIP(return, "Device does not support reset");
+		ASSERT_TRUE(sysfs_config_readw(device_bdfs[0], PCI_COMMAND) & PCI_COMMAND_MASTER);
+	}
 
 	backdoor_reset(device_bdfs[0], self->port);
 	if (variant->reset && __sysfs_device_attr_set(device_bdfs[0], "reset", "1"))
