@@ -560,6 +560,73 @@ TEST_F(vfio_pci_close_test, host_reset)
 	}
 }
 
+/* It does so while a user opens the function, who is told to try again */
+TEST_F(vfio_pci_close_test, host_reset_open)
+{
+	struct test_device *device = &self->devices[0];
+	struct sibling host = { .bdf = device->bdf };
+	int ret, nr_refused = 0, tries = 20;
+	const char *unfit;
+	pthread_t thread;
+
+	unfit = test_devices_use(self->devices, 1, self->iommu);
+	if (unfit)
+		SKIP(return, "A device is not fit for the test: %s", unfit);
+	if (!self->iommu->iommufd)
+		SKIP(return, "Needs a device opened by its character device");
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_sysfs_reset, &host));
+
+	/* One reset has ended, so the next one is under way */
+	while (!host.nr_resets)
+		usleep(1000);
+
+	while (!nr_refused && tries--) {
+		ret = vfio_pci_device_try_open(device->bdf, self->iommu);
+		EXPECT_TRUE(!ret || ret == -EAGAIN) TH_LOG("open: %d", ret);
+		nr_refused += ret == -EAGAIN;
+	}
+
+	host.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+
+	EXPECT_LT(0, nr_refused);
+	test_device_open(device, self->iommu);
+	test_device_close(device);
+}
+
+/* It is not closed, hence not reset and nobody else's, as long as it is mapped */
+TEST_F(vfio_pci_close_test, mapped)
+{
+	struct test_device *device = &self->devices[0];
+	const char *unfit;
+	int null;
+
+	unfit = test_devices_use(self->devices, 1, self->iommu);
+	if (unfit)
+		SKIP(return, "A device is not fit for the test: %s", unfit);
+	if (!self->iommu->iommufd)
+		SKIP(return, "Needs a device opened by its character device");
+
+	test_device_open(device, self->iommu);
+	test_device_dirty(device);
+
+	/* Close the file, but leave test_device_close() something to close */
+	null = open("/dev/null", O_RDWR);
+	ASSERT_LE(0, null);
+	ASSERT_EQ(device->vfio->fd, dup2(null, device->vfio->fd));
+	ASSERT_EQ(0, close(null));
+
+	ASSERT_EQ(-EINVAL, vfio_pci_device_try_open(device->bdf, self->iommu));
+	ASSERT_FALSE(test_device_is_masked(device));
+
+	/* This unmaps the BARs */
+	test_device_close(device);
+	ASSERT_TRUE(test_device_was_reset(device));
+	test_device_open(device, self->iommu);
+	test_device_close(device);
+}
+
 TEST_F(vfio_pci_close_test, unbind_while_open)
 {
 	struct test_device *device = &self->devices[0];

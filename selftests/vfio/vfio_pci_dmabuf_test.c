@@ -2,9 +2,6 @@
 /*
  * Is a dma-buf of a BAR usable if, and only if, the BAR may be accessed?
  *
- * Whether it is revoked shows when it is mapped in an IO address space that no
- * device is attached to.  This doesn't access the device.
- *
  * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <errno.h>
@@ -15,9 +12,7 @@
 #include <unistd.h>
 
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 
-#include <linux/iommufd.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
 
@@ -37,84 +32,31 @@ static const char *device_bdf;
 FIXTURE(vfio_pci_dmabuf_test) {
 	struct iommu *iommu;
 	struct vfio_pci_device *device;
-	u32 ioas_id;
-	int bar;
 	int dmabuf;
 	u8 pm;
 };
 
-static int dmabuf_export(struct vfio_pci_device *device, int bar)
-{
-	struct {
-		struct vfio_device_feature_dma_buf dmabuf;
-		struct vfio_region_dma_range range;
-	} data = {
-		.dmabuf = {
-			.region_index = bar,
-			.open_flags = O_RDWR | O_CLOEXEC,
-			.nr_ranges = 1,
-		},
-		.range = { .length = getpagesize() },
-	};
-
-	return vfio_device_feature_ioctl(device->fd, VFIO_DEVICE_FEATURE_GET |
-					 VFIO_DEVICE_FEATURE_DMA_BUF,
-					 &data, sizeof(data));
-}
-
-/* Return 0 if the dma-buf can be mapped, or -ENODEV if it is revoked */
-static int dmabuf_map(struct iommu *iommu, u32 ioas_id, int dmabuf)
-{
-	struct iommu_ioas_map_file map = {
-		.size = sizeof(map),
-		.flags = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE,
-		.ioas_id = ioas_id,
-		.fd = dmabuf,
-		.length = getpagesize(),
-	};
-	struct iommu_ioas_unmap unmap = {
-		.size = sizeof(unmap),
-		.ioas_id = ioas_id,
-		.length = getpagesize(),
-	};
-
-	if (ioctl(iommu->iommufd, IOMMU_IOAS_MAP_FILE, &map))
-		return -errno;
-
-	unmap.iova = map.iova;
-	ioctl_assert(iommu->iommufd, IOMMU_IOAS_UNMAP, &unmap);
-	return 0;
-}
-
 FIXTURE_SETUP(vfio_pci_dmabuf_test)
 {
-	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
-	int i;
+	int ret;
 
 	self->iommu = iommu_init(MODE_IOMMUFD);
 	self->device = vfio_pci_device_init(device_bdf, self->iommu);
 	self->pm = sysfs_config_find_capability(device_bdf, PCI_CAP_ID_PM);
 
-	ioctl_assert(self->iommu->iommufd, IOMMU_IOAS_ALLOC, &alloc);
-	self->ioas_id = alloc.out_ioas_id;
-
-	self->bar = -1;
-	for (i = 0; i < PCI_STD_NUM_BARS && self->bar < 0; i++)
-		if (self->device->bars[i].vaddr)
-			self->bar = i;
-	if (self->bar < 0)
+	if (!vfio_pci_mapped_bar(self->device))
 		SKIP(return, "Device does not have a BAR that can be mapped");
 
 	vfio_pci_cmd_set(self->device, PCI_COMMAND_MEMORY);
-	self->dmabuf = dmabuf_export(self->device, self->bar);
+	self->dmabuf = vfio_pci_dmabuf_export(self->device);
 	if (self->dmabuf == -ENOTTY || self->dmabuf == -EOPNOTSUPP)
 		SKIP(return, "Kernel does not support dma-bufs of a BAR");
 	VFIO_ASSERT_GE(self->dmabuf, 0);
 
-	i = dmabuf_map(self->iommu, self->ioas_id, self->dmabuf);
-	if (i && i != -ENODEV)
-		SKIP(return, "Kernel does not support mapping a dma-buf: %d", i);
-	ASSERT_EQ(0, i);
+	ret = iommu_dmabuf_try_map(self->iommu, self->dmabuf);
+	if (ret && ret != -ENODEV)
+		SKIP(return, "Kernel does not support mapping a dma-buf: %d", ret);
+	ASSERT_EQ(0, ret);
 }
 
 FIXTURE_TEARDOWN(vfio_pci_dmabuf_test)
@@ -125,9 +67,9 @@ FIXTURE_TEARDOWN(vfio_pci_dmabuf_test)
 }
 
 #define ASSERT_USABLE(_dmabuf) \
-	ASSERT_EQ(0, dmabuf_map(self->iommu, self->ioas_id, _dmabuf))
+	ASSERT_EQ(0, iommu_dmabuf_try_map(self->iommu, _dmabuf))
 #define ASSERT_REVOKED(_dmabuf) \
-	ASSERT_EQ(-ENODEV, dmabuf_map(self->iommu, self->ioas_id, _dmabuf))
+	ASSERT_EQ(-ENODEV, iommu_dmabuf_try_map(self->iommu, _dmabuf))
 
 static int low_power_entry(struct vfio_pci_device *device)
 {
@@ -223,7 +165,7 @@ TEST_F(vfio_pci_dmabuf_test, low_power_export)
 	int dmabuf;
 
 	LOW_POWER_ENTRY();
-	dmabuf = dmabuf_export(self->device, self->bar);
+	dmabuf = vfio_pci_dmabuf_export(self->device);
 	ASSERT_LE(0, dmabuf);
 	ASSERT_TRUE(sysfs_device_suspends(device_bdf, SUSPEND_MS));
 	ASSERT_REVOKED(dmabuf);
@@ -252,6 +194,25 @@ TEST_F(vfio_pci_dmabuf_test, low_power_wakeup)
 	ASSERT_FALSE(sysfs_device_suspends(device_bdf, SUSPEND_MS));
 	ASSERT_USABLE(self->dmabuf);
 	ASSERT_EQ(0, close(entry.wakeup_eventfd));
+}
+
+/* The next user must not share the device with whoever holds one of this user */
+TEST_F(vfio_pci_dmabuf_test, close)
+{
+	int dmabuf;
+
+	vfio_pci_device_cleanup(self->device);
+	ASSERT_REVOKED(self->dmabuf);
+
+	self->device = vfio_pci_device_init(device_bdf, self->iommu);
+	vfio_pci_cmd_set(self->device, PCI_COMMAND_MEMORY);
+	ASSERT_REVOKED(self->dmabuf);
+
+	dmabuf = vfio_pci_dmabuf_export(self->device);
+	ASSERT_LE(0, dmabuf);
+	ASSERT_USABLE(dmabuf);
+	ASSERT_REVOKED(self->dmabuf);
+	ASSERT_EQ(0, close(dmabuf));
 }
 
 int main(int argc, char *argv[])

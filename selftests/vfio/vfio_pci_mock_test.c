@@ -283,6 +283,30 @@ TEST_F_TIMEOUT(vfio_pci_mock_lost_test, no_bar_hot_reset, 100)
 	ASSERT_EQ(errno, EIO);
 }
 
+#define D0	0
+#define D3HOT	3
+
+static void lost_set_power_state(struct vfio_pci_device *device, u16 pm, u16 state, bool gone)
+{
+	mock_inject(gone ? "gone_at=1" : "");
+	vfio_pci_config_writew(device, pm + PCI_PM_CTRL, state);
+	mock_inject("");
+}
+
+/* The reset has put the device in D0, and the user goes on without a look at that. */
+TEST_F_TIMEOUT(vfio_pci_mock_lost_test, not_in_d3hot, 100)
+{
+	vfio_pci_cmd_set(self->t.device, PCI_COMMAND_MEMORY);
+	vfio_pci_state_read(self->t.device, self->t.before);
+
+	lost_set_power_state(self->t.device, self->pm, D3HOT, false);
+	backdoor_reset(self->port);
+
+	vfio_pci_cmd_set(self->t.device, PCI_COMMAND_MEMORY);
+	vfio_pci_state_read(self->t.device, self->t.after);
+	EXPECT_EQ(vfio_pci_state_diff(self->t.before, self->t.after), 0);
+}
+
 /*
  * A device that does not respond when it is put in D0 is in D3cold as far as the
  * kernel knows.  It isn't if it responds later.
@@ -292,13 +316,25 @@ TEST_F_TIMEOUT(vfio_pci_mock_lost_test, not_in_d3cold, 100)
 	vfio_pci_cmd_set(self->t.device, PCI_COMMAND_MEMORY);
 	vfio_pci_state_read(self->t.device, self->t.before);
 
-	vfio_pci_config_writew(self->t.device, self->pm + PCI_PM_CTRL, 3 /* D3hot */);
-	mock_inject("gone_at=1");
-	vfio_pci_config_writew(self->t.device, self->pm + PCI_PM_CTRL, 0 /* D0 */);
-	mock_inject("");
+	lost_set_power_state(self->t.device, self->pm, D3HOT, false);
+	lost_set_power_state(self->t.device, self->pm, D0, true);
 	backdoor_reset(self->port);
 
 	vfio_pci_cmd_set(self->t.device, PCI_COMMAND_MEMORY);
+	vfio_pci_state_read(self->t.device, self->t.after);
+	EXPECT_EQ(vfio_pci_state_diff(self->t.before, self->t.after), 0);
+}
+
+/* The same if it was not saved for D3hot.  On the way to D0, the kernel restores BARs. */
+TEST_F_TIMEOUT(vfio_pci_mock_lost_test, not_saved_for_d3, 100)
+{
+	vfio_pci_cmd_set(self->t.device, PCI_COMMAND_MEMORY);
+	vfio_pci_state_read(self->t.device, self->t.before);
+
+	lost_set_power_state(self->t.device, self->pm, D3HOT, true);
+	backdoor_reset(self->port);
+
+	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), 0);
 	vfio_pci_state_read(self->t.device, self->t.after);
 	EXPECT_EQ(vfio_pci_state_diff(self->t.before, self->t.after), 0);
 }

@@ -129,6 +129,9 @@ struct test {
 	struct vfio_pci_device *device;
 	int irq_index;
 	bool marked;
+	bool bar_stable;
+	u32 bar_val;
+	int dmabuf;
 	int err_eventfd;
 	int opened_meanwhile;
 	u64 opened_at;
@@ -165,6 +168,7 @@ static void test_open(struct test *t, const char *bdf)
 {
 	t->bdf = bdf;
 	t->irq_index = VFIO_PCI_NUM_IRQS;
+	t->dmabuf = -1;
 	t->opened = vfio_pci_state_alloc();
 	t->before = vfio_pci_state_alloc();
 	t->after = vfio_pci_state_alloc();
@@ -178,6 +182,8 @@ static void test_open(struct test *t, const char *bdf)
 
 static void test_close(struct test *t)
 {
+	if (t->dmabuf >= 0)
+		VFIO_ASSERT_EQ(close(t->dmabuf), 0);
 	VFIO_ASSERT_EQ(close(t->err_eventfd), 0);
 	vfio_pci_device_cleanup(t->device);
 	iommu_cleanup(t->iommu);
@@ -215,16 +221,57 @@ static void readrq_set(struct test *t)
 			       devctl ^ PCI_EXP_DEVCTL_READRQ_256B);
 }
 
+/* Mappings and dma-bufs depend on vconfig only.  Nobody revokes them. */
+static void mapping_check(struct test *t)
+{
+	bool memory = t->before->vconfig[PCI_COMMAND] & PCI_COMMAND_MEMORY;
+	struct vfio_pci_bar *bar = vfio_pci_mapped_bar(t->device);
+
+	if (bar)
+		VFIO_ASSERT_EQ(vfio_pci_mapping_works(bar->vaddr), memory);
+	if (t->dmabuf >= 0)
+		VFIO_ASSERT_EQ(iommu_dmabuf_try_map(t->iommu, t->dmabuf), memory ? 0 : -ENODEV);
+}
+
+/* Not every kernel has dma-bufs of BARs, or can map them. */
+static int mappable_dmabuf_export(struct test *t)
+{
+	int dmabuf, ret;
+
+	if (!t->iommu->iommufd || !vfio_pci_mapped_bar(t->device))
+		return -1;
+
+	dmabuf = vfio_pci_dmabuf_export(t->device);
+	if (dmabuf < 0)
+		return -1;
+
+	ret = iommu_dmabuf_try_map(t->iommu, dmabuf);
+	if (!ret || ret == -ENODEV)
+		return dmabuf;
+
+	VFIO_ASSERT_EQ(close(dmabuf), 0);
+	return -1;
+}
+
+static u32 bar_read(struct test *t)
+{
+	struct vfio_pci_bar *bar = vfio_pci_mapped_bar(t->device);
+
+	return bar ? readl(bar->vaddr) : 0;
+}
+
 static void test_setup(struct test *t, int irq_index, bool memory)
 {
 	t->irq_index = irq_index;
 	if (irq_index != VFIO_PCI_NUM_IRQS)
 		vfio_pci_irq_enable(t->device, irq_index, 0, 1);
 	vfio_pci_cmd_set(t->device, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY);
+	t->bar_val = bar_read(t);
 
 	/* The kernel saves Command as it is now, which must not come back. */
 	if (t->device->info.flags & VFIO_DEVICE_FLAGS_RESET)
 		vfio_pci_device_reset(t->device);
+	t->bar_stable = memory && bar_read(t) == t->bar_val;
 
 	if (irq_index == VFIO_PCI_INTX_IRQ_INDEX)
 		vfio_pci_intx_mask(t->device);
@@ -239,6 +286,8 @@ static void test_setup(struct test *t, int irq_index, bool memory)
 		VFIO_ASSERT_TRUE(state_cmd(t->before) & PCI_COMMAND_INTX_DISABLE);
 
 	t->marked = vfio_pci_reset_mark(t->device);
+	t->dmabuf = mappable_dmabuf_export(t);
+	mapping_check(t);
 }
 
 /*
@@ -282,6 +331,9 @@ static void test_check(struct test *t)
 	vfio_pci_state_read_config(t->bdf, t->after);
 	t->after->open = false;
 	VFIO_ASSERT_EQ(vfio_pci_state_diff(t->before, t->after), 0);
+	mapping_check(t);
+	if (t->bar_stable)
+		VFIO_ASSERT_EQ(bar_read(t), t->bar_val);
 
 	vfio_pci_state_read(t->device, t->after);
 	VFIO_ASSERT_EQ(vfio_pci_state_diff(t->before, t->after), 0);
@@ -384,19 +436,6 @@ TEST_F_TIMEOUT(vfio_pci_recovery_idle_test, fatal, TIMEOUT)
 	test_close(&t);
 }
 
-static int device_try_open(const char *bdf, struct iommu *iommu)
-{
-	struct vfio_pci_device *device = vfio_pci_device_alloc(bdf, iommu);
-	int ret;
-
-	vfio_pci_cdev_open(device, bdf);
-	ret = __vfio_device_bind_iommufd(device->fd, iommu->iommufd, NULL);
-	VFIO_ASSERT_EQ(close(device->fd), 0);
-	vfio_pci_device_free(device);
-
-	return ret;
-}
-
 FIXTURE(vfio_pci_recovery_test) {
 	struct aer_inject inject;
 	struct test t;
@@ -482,6 +521,8 @@ static void *thread_eager(void *arg)
 	u16 vcmd = t->before->vconfig[PCI_COMMAND] | t->before->vconfig[PCI_COMMAND + 1] << 8;
 
 	VFIO_ASSERT_GT(poll(&pollfd, 1, TIMEOUT * 1000), 0);
+	/* It works, though there may be nothing to be read but all ones. */
+	mapping_check(t);
 	vfio_pci_config_writew(t->device, PCI_COMMAND, vcmd | PCI_COMMAND_MASTER);
 
 	return NULL;
@@ -521,7 +562,7 @@ static void *thread_open(void *arg)
 	VFIO_ASSERT_GT(poll(&pollfd, 1, TIMEOUT * 1000), 0);
 	/* That function has been told, too, but its reset goes on. */
 	usleep(10000);
-	t->opened_meanwhile = device_try_open(device_bdfs[1], t->iommu);
+	t->opened_meanwhile = vfio_pci_device_try_open(device_bdfs[1], t->iommu);
 	t->opened_at = now_ms();
 
 	return NULL;
@@ -595,6 +636,27 @@ TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal_low_power, TIMEOUT)
 	ASSERT_EQ(0, close(pollfd.fd));
 
 	test_expect(t, PCI_COMMAND_MASTER);
+	test_check(t);
+	test_check_reset(t);
+}
+
+/* The reset has put the device in D0, so there is nothing to keep a BAR from use. */
+TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal_d3hot, TIMEOUT)
+{
+	struct test *t = &self->t;
+	u16 pm;
+
+	pm = vfio_pci_state_find_cap(t->opened, PCI_CAP_ID_PM);
+	if (!pm)
+		SKIP(return, "Device does not have Power Management");
+
+	vfio_pci_config_writew(t->device, pm + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK);
+	ASSERT_EQ(PCI_PM_CTRL_STATE_MASK,
+		  sysfs_config_readw(t->bdf, pm + PCI_PM_CTRL) & PCI_PM_CTRL_STATE_MASK);
+	ASSERT_TRUE(aer_inject_error(&self->inject, true));
+
+	test_expect(t, PCI_COMMAND_MASTER);
+	wait_for_cmd(t->bdf, state_cmd(t->before));
 	test_check(t);
 	test_check_reset(t);
 }
@@ -711,7 +773,7 @@ TEST_F_TIMEOUT(vfio_pci_recovery_open_test, in_error, TIMEOUT)
 
 	slot_power_off(&self->slot);
 	iommu = iommu_init(default_iommu_mode);
-	EXPECT_EQ(0, device_try_open(device_bdfs[0], iommu));
+	EXPECT_EQ(0, vfio_pci_device_try_open(device_bdfs[0], iommu));
 	iommu_cleanup(iommu);
 
 	/* Once there is power, a suspend would save what the reset has left */

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
+#include <linux/io.h>
 #include <linux/limits.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
@@ -173,6 +174,17 @@ static void check_setup(struct reset_test *t, bool memory, bool master)
 	}
 }
 
+/* A BAR can be accessed if Memory Space is enabled, as it always is in a VF. */
+static void check_mapping(struct reset_test *t)
+{
+	struct vfio_pci_bar *bar = vfio_pci_mapped_bar(t->device);
+	u16 cmd = vfio_pci_state_readw(t->before, PCI_COMMAND);
+
+	if (bar)
+		VFIO_ASSERT_EQ(vfio_pci_mapping_works(bar->vaddr),
+			       is_vf() || (cmd & PCI_COMMAND_MEMORY));
+}
+
 static void reset_test_open(struct reset_test *t)
 {
 	t->opened = vfio_pci_state_alloc();
@@ -197,6 +209,7 @@ static void reset_test_command(struct reset_test *t, bool memory, bool master)
 
 	vfio_pci_state_read(t->device, t->before);
 	check_setup(t, memory, master);
+	check_mapping(t);
 }
 
 /* Memory Space off: it has to be on for the MSI-X table to be restored. */
@@ -223,6 +236,9 @@ static void reset_test_mark(struct reset_test *t, bool hardware_reset)
 
 static void reset_test_check(struct reset_test *t)
 {
+	/* vfio_pci_state_read() enables Memory Space for a moment. */
+	check_mapping(t);
+
 	vfio_pci_state_read(t->device, t->after);
 	VFIO_ASSERT_EQ(vfio_pci_state_diff(t->before, t->after), 0);
 
@@ -347,6 +363,62 @@ static bool reset_path_open(struct reset_test *t)
 
 	reset_test_setup(t, best_irq(t));
 	return true;
+}
+
+/* Someone who does not care that the device is being reset */
+struct reader {
+	void *vaddr;
+	u32 val;
+	atomic_bool stop;
+	atomic_int nr_reads;
+	int nr_failed;
+};
+
+static void *thread_read(void *arg)
+{
+	struct reader *reader = arg;
+
+	while (!reader->stop) {
+		if (readl(reader->vaddr) != reader->val)
+			reader->nr_failed++;
+		reader->nr_reads++;
+	}
+
+	return NULL;
+}
+
+/* Who accesses a BAR meanwhile waits for the end of the reset. */
+TEST_F_TIMEOUT(vfio_pci_reset_path_test, mapping, 60)
+{
+	struct reset_test *t = &self->t;
+	struct reader reader = {};
+	struct vfio_pci_bar *bar;
+	pthread_t thread;
+
+	if (!reset_path_open(t))
+		SKIP(return, "Device does not support reset");
+
+	bar = vfio_pci_mapped_bar(t->device);
+	if (!bar)
+		SKIP(return, "Device does not have a BAR that can be mapped");
+	reset_test_command(t, true, true);
+
+	reader.vaddr = bar->vaddr;
+	reader.val = readl(bar->vaddr);
+	vfio_pci_device_reset(t->device);
+	if (readl(bar->vaddr) != reader.val)
+		SKIP(return, "The BAR does not read the same after a reset");
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_read, &reader));
+	while (!reader.nr_reads)
+		usleep(1000);
+
+	vfio_pci_device_reset(t->device);
+	reader.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, reader.nr_failed)
+		TH_LOG("%d reads of %d", reader.nr_failed, reader.nr_reads);
+	reset_test_check(t);
 }
 
 /*

@@ -415,6 +415,28 @@ static u32 iommufd_ioas_alloc(int iommufd)
 	return args.out_ioas_id;
 }
 
+int iommu_dmabuf_try_map(struct iommu *iommu, int dmabuf)
+{
+	struct iommu_ioas_map_file map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE,
+		.ioas_id = iommufd_ioas_alloc(iommu->iommufd),
+		.fd = dmabuf,
+		.length = getpagesize(),
+	};
+	struct iommu_destroy destroy = {
+		.size = sizeof(destroy),
+		.id = map.ioas_id,
+	};
+	int ret = 0;
+
+	if (ioctl(iommu->iommufd, IOMMU_IOAS_MAP_FILE, &map))
+		ret = -errno;
+
+	ioctl_assert(iommu->iommufd, IOMMU_DESTROY, &destroy);
+	return ret;
+}
+
 struct iommu *iommu_init(const char *iommu_mode)
 {
 	const char *container_path;

@@ -306,6 +306,51 @@ static void vfio_pci_bar_unmap_all(struct vfio_pci_device *device)
 	}
 }
 
+struct vfio_pci_bar *vfio_pci_mapped_bar(struct vfio_pci_device *device)
+{
+	int i;
+
+	for (i = 0; i < PCI_STD_NUM_BARS; i++) {
+		if (device->bars[i].vaddr)
+			return &device->bars[i];
+	}
+
+	return NULL;
+}
+
+int vfio_pci_dmabuf_export(struct vfio_pci_device *device)
+{
+	struct {
+		struct vfio_device_feature_dma_buf dmabuf;
+		struct vfio_region_dma_range range;
+	} data = {
+		.dmabuf = {
+			.region_index = vfio_pci_mapped_bar(device)->info.index,
+			.open_flags = O_RDWR | O_CLOEXEC,
+			.nr_ranges = 1,
+		},
+		.range = { .length = getpagesize() },
+	};
+
+	return vfio_device_feature_ioctl(device->fd, VFIO_DEVICE_FEATURE_GET |
+					 VFIO_DEVICE_FEATURE_DMA_BUF,
+					 &data, sizeof(data));
+}
+
+bool vfio_pci_mapping_works(const void *vaddr)
+{
+	int fds[2], ret;
+
+	VFIO_ASSERT_EQ(pipe(fds), 0);
+	ret = write(fds[1], vaddr, sizeof(u32));
+	if (ret < 0)
+		VFIO_ASSERT_EQ(errno, EFAULT);
+	VFIO_ASSERT_EQ(close(fds[0]), 0);
+	VFIO_ASSERT_EQ(close(fds[1]), 0);
+
+	return ret == sizeof(u32);
+}
+
 void vfio_pci_config_access(struct vfio_pci_device *device, bool write,
 			    size_t config, size_t size, void *data)
 {
@@ -562,6 +607,19 @@ struct vfio_pci_device *vfio_pci_device_alloc(const char *bdf, struct iommu *iom
 void vfio_pci_device_free(struct vfio_pci_device *device)
 {
 	free(device);
+}
+
+int vfio_pci_device_try_open(const char *bdf, struct iommu *iommu)
+{
+	struct vfio_pci_device *device = vfio_pci_device_alloc(bdf, iommu);
+	int ret;
+
+	vfio_pci_cdev_open(device, bdf);
+	ret = __vfio_device_bind_iommufd(device->fd, iommu->iommufd, NULL);
+	VFIO_ASSERT_EQ(close(device->fd), 0);
+	vfio_pci_device_free(device);
+
+	return ret;
 }
 
 struct vfio_pci_device *vfio_pci_device_init(const char *bdf, struct iommu *iommu)

@@ -59,6 +59,13 @@ static inline void iommu_unmap_all(struct iommu *iommu)
 int __iommu_hva2iova(struct iommu *iommu, void *vaddr, iova_t *iova);
 iova_t iommu_hva2iova(struct iommu *iommu, void *vaddr);
 
+/*
+ * Map a page of a dma-buf in an IO address space that no device is attached to,
+ * which doesn't access the exporter, and unmap it.  Returns 0, -ENODEV if the
+ * dma-buf is revoked, or another negative errno.
+ */
+int iommu_dmabuf_try_map(struct iommu *iommu, int dmabuf);
+
 struct iommu_iova_range *iommu_iova_ranges(struct iommu *iommu, u32 *nranges);
 
 #define MODE_VFIO_TYPE1_IOMMU "vfio_type1_iommu"

@@ -50,6 +50,24 @@ void vfio_pci_device_free(struct vfio_pci_device *device);
 struct vfio_pci_device *vfio_pci_device_init(const char *bdf, struct iommu *iommu);
 void vfio_pci_device_cleanup(struct vfio_pci_device *device);
 
+/*
+ * Open the device by its character device, and close it at once.  Returns 0 or
+ * a negative errno.
+ */
+int vfio_pci_device_try_open(const char *bdf, struct iommu *iommu);
+
+/* Return the first BAR that is mapped, or NULL if none is. */
+struct vfio_pci_bar *vfio_pci_mapped_bar(struct vfio_pci_device *device);
+
+/* Can a BAR be read through its mapping?  A load gets SIGBUS if not. */
+bool vfio_pci_mapping_works(const void *vaddr);
+
+/*
+ * Export a page of the first BAR that is mapped as a dma-buf.  Returns a file
+ * descriptor or a negative errno.
+ */
+int vfio_pci_dmabuf_export(struct vfio_pci_device *device);
+
 int __vfio_pci_device_reset(struct vfio_pci_device *device);
 void vfio_pci_device_reset(struct vfio_pci_device *device);
 
