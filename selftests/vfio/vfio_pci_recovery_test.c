@@ -947,8 +947,8 @@ FIXTURE(vfio_pci_backdoor_idle_test) {
 
 FIXTURE_VARIANT(vfio_pci_backdoor_idle_test) {
 	bool reset;
-	bool no_reset;
 	bool master;
+	bool no_reset;
 };
 
 FIXTURE_VARIANT_ADD(vfio_pci_backdoor_idle_test, open) {
@@ -958,14 +958,14 @@ FIXTURE_VARIANT_ADD(vfio_pci_backdoor_idle_test, reset_by_sysfs) {
 	.reset = true,
 };
 
-/* There is no way to reset the device, not even on open. */
-FIXTURE_VARIANT_ADD(vfio_pci_backdoor_idle_test, no_reset) {
-	.no_reset = true,
-};
-
 /* When the kernel saved it last, somebody had Bus Master on. */
 FIXTURE_VARIANT_ADD(vfio_pci_backdoor_idle_test, master) {
 	.master = true,
+};
+
+/* There is no way to reset the device, not even on open. */
+FIXTURE_VARIANT_ADD(vfio_pci_backdoor_idle_test, no_reset) {
+	.no_reset = true,
 };
 
 FIXTURE_SETUP(vfio_pci_backdoor_idle_test)
