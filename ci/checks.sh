@@ -35,7 +35,7 @@ refuses() {
 		fail "input: $name: exit code $ret instead of $code"
 	elif ! grep -q -- "$text" "$log"; then
 		fail "input: $name: no line says \"$text\""
-	elif [ "$(grep -c . "$log")" -gt 3 ]; then
+	elif [ "$(grep -c . "$log")" -gt 3 ] || grep -q "stopped by a failing command" "$log"; then
 		fail "input: $name: more than one clear line"
 	else
 		ok "input: $name"
@@ -103,6 +103,8 @@ check_input() {
 	refuses "unknown option" 2 "no such option" tools/prove --frobnicate
 	refuses "unknown base" 2 "has no base" tools/prove --no-install --base v0.01
 	refuses "unknown patch" 2 "no patch of patches/series" tools/prove --without no-such-patch
+	refuses "unknown machine" 2 "no machine that matches" tools/prove --no-install --machine no-such-machine
+	refuses "unknown test" 2 "no machine that matches" tools/prove --no-install --test no-such-test
 	refuses "unknown control" 2 "names 0 of" tools/prove --control no-such-fix
 	refuses "tarball that is none" 2 "cannot unpack" \
 		env VRS_CACHE="$tmp/cache" tools/prove --no-install --tarball tools/prove
@@ -284,7 +286,34 @@ check_apply() {
 	else
 		fail "an exported mail lacks the submitter's name or sign-off"
 	fi
+	if [ "$(grep -l '^Cc: stable@vger.kernel.org$' "$mails-signed"/*.patch | wc -l)" -eq \
+		"$(grep -c '^stable *=' patches/provenance)" ]; then
+		ok "what is for stable trees has its Cc"
+	else
+		fail "an exported mail lacks the Cc for stable trees"
+	fi
 	rm -rf "$tree"
+	check_backport
+}
+
+# Somebody who carries one of the patches already
+check_backport() {
+	local tree=$LOGS/backport file
+
+	file=$(series_patches | sed -n 2p)
+	user_tree "$tree"
+	git -C "$tree" am -q "$TOP/patches/$file"
+	rm -rf "$tree.new"
+	if tools/tree --tree "$tree" "$tree.new" >"$LOGS/backport.log" 2>&1 &&
+		grep -q "has these already: $file" "$LOGS/backport.log" &&
+		[ "$(git -C "$tree.new" log -1 --format=%N --notes series)" = \
+		  "$(git -C "$WORK/repo.git" log -1 --format=%N --notes=vfio-reset-state "$SERIES")" ]; then
+		ok "a tree that has a patch already gets the others, with their notes"
+	else
+		fail "a tree that has a patch already"
+		tail -n 5 "$LOGS/backport.log" | sed 's/^/        /'
+	fi
+	rm -rf "$tree" "$tree.new"
 }
 
 check_base() {
@@ -703,6 +732,7 @@ check_selftests() {
 	else
 		fail "selftests/ gave no program"
 	fi
+	# There are headers of another tree already: that must not do
 	refuses "selftests without a kernel tree" 2 "no kernel source tree" \
-		make -s -C selftests KDIR="$LOGS" O="$LOGS/selftests-none"
+		make -s -C selftests KDIR="$LOGS" O="$LOGS/selftests"
 }

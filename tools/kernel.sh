@@ -148,7 +148,7 @@ base_from_tree() {
 
 # base_from_tarball FILE
 base_from_tarball() {
-	[ -r "$1" ] || die "cannot read $1"
+	[ -f "$1" ] && [ -r "$1" ] || die "cannot read $1"
 	BASE_NAME=$(basename "$1")
 	import_source "tarball-$(sha256sum "$1" | cut -c1-12)" "$1" "$BASE_NAME"
 }
@@ -209,7 +209,8 @@ kunit_commit() {
 # that a patch that fails leaves nothing behind, and files keep their time stamps.
 # Where the lines around it have changed, git merges it (-3), as "git am -3" would.
 apply_patches() {
-	local key tmp=$WORK/apply n=0 ref where commit
+	local key tmp=$WORK/apply n=0 ref where commit subject patch
+	local -A patch_of=()
 
 	key=$( (git_k -C "$WORK/repo.git" rev-parse base
 		cd "$TOP/patches" && cat "$@" provenance) | sha256sum | cut -c1-32)
@@ -226,19 +227,36 @@ apply_patches() {
 		n=$(cat "$(git_k -C "$tmp" rev-parse --absolute-git-dir)/rebase-apply/next" 2>/dev/null || echo 1)
 		where=$(git_k -C "$tmp" diff --name-only --diff-filter=U | xargs)
 		where=${where:+conflict in $where}
+		subject=$(subject_of "$TOP/patches/${*:n:1}")
+		if git_k -C "$tmp" log -n 20000 --format=%s base | grep -qxF -- "$subject"; then
+			where+=${where:+, }'a commit of that subject is there already'
+		fi
 		git_k -C "$tmp" am --abort >/dev/null 2>&1 || true
 		drop_scratch
 		APPLIED=''
 		APPLY_ERROR="patch $n does not apply to ${BASE_NAME:-the base}: ${*:n:1} (${where:-$(sed -n 's/^error: //p' "$WORK/am.log" | head -n 1)})"
 		return
 	}
-	while read -r commit; do
-		n=$((n + 1))
-		attach_note "$tmp" "${*:n:1}" "$commit"
-	done < <(git_k -C "$tmp" rev-list --reverse base..HEAD)
+	for patch; do
+		patch_of[$(subject_of "$TOP/patches/$patch")]=$patch
+	done
+	while read -r commit subject; do
+		[ -n "${patch_of[$subject]:-}" ] || die "no patch of patches/series became the commit: $subject"
+		attach_note "$tmp" "${patch_of[$subject]}" "$commit"
+		unset "patch_of[$subject]"
+	done < <(git_k -C "$tmp" log --reverse --format='%H %s' base..HEAD)
+	# git am skips a patch all of which is there
+	if [ ${#patch_of[@]} -gt 0 ]; then
+		say "WARNING: ${BASE_NAME:-the base} has these already: $(printf '%s\n' "${patch_of[@]}" | sort | xargs)"
+	fi
 	APPLIED=$(git_k -C "$tmp" rev-parse HEAD)
 	drop_scratch
 	git_k -C "$WORK/repo.git" update-ref "$ref" "$APPLIED"
+}
+
+# subject_of PATCH_FILE: the subject of its commit
+subject_of() {
+	git_k mailinfo /dev/null /dev/null <"$1" | sed -n 's/^Subject: //p'
 }
 
 # scratch_tree COMMIT PATCH_FILE...: $WORK/apply shows of the commit only the

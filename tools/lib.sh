@@ -23,9 +23,9 @@ export AUTHOR_NAME=vfio-reset-state AUTHOR_EMAIL=vfio-reset-state@localhost
 
 say() { echo "$SELF: $*" >&2; }
 die() { echo "$SELF: $*" >&2; exit 2; }
-# Nothing ends silently: what no check foresaw is named too
+# Nothing ends silently: what no check foresaw is named too; 2 is what die gives
 set -E
-trap 'say "stopped by a failing command (${BASH_SOURCE[0]##*/}:$LINENO): $BASH_COMMAND"' ERR
+trap '[ $? -eq 2 ] || say "stopped by a failing command (${BASH_SOURCE[0]##*/}:$LINENO): $BASH_COMMAND"' ERR
 
 # Git, make and the kernel's build are particular about it
 case $CACHE in /*) ;; *) CACHE=$PWD/$CACHE ;; esac
@@ -120,7 +120,7 @@ find_patch() {
 	if [[ $1 =~ ^[0-9]+$ ]]; then
 		hits=$(series_patches | grep -E "^0*$((10#$1))-" || true)
 	fi
-	case $(grep -c . <<<"$hits") in
+	case $(grep -c . <<<"$hits" || true) in
 	1) echo "$hits" ;;
 	0) die "no patch of patches/series matches $1" ;;
 	*) die "$1 matches several patches: $(tr '\n' ' ' <<<"$hits")" ;;

@@ -340,8 +340,16 @@ static void judge(struct boot *boot, bool timed_out, int status)
 		 (boot->suite && strstr(console, "reboot: System halted")))
 		set_reason(boot, V_PASS, "");
 	else if (!WIFEXITED(status) || WEXITSTATUS(status)) {
-		char *log = read_file(boot->dir, "qemu.log");
-		char *text = xasprintf("QEMU failed: %s", log);
+		bool um = machine_is_um(boot->machine);
+		/* User-Mode Linux has no log of its own, and complains last */
+		char *log = read_file(boot->dir, um ? "console.log" : "qemu.log");
+		size_t end = strlen(log);
+
+		while (end && strchr("\r\n", log[end - 1]))
+			log[--end] = 0;
+		found = um ? strrchr(log, '\n') : NULL;
+		char *text = xasprintf("%s failed: %s", um ? "User-Mode Linux" : "QEMU",
+				       found ? found + 1 : log);
 
 		set_reason(boot, V_ERROR, text);
 		free(text);

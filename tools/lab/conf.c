@@ -77,6 +77,24 @@ void conf_read(struct conf *conf, const char *path)
 	fclose(f);
 }
 
+/* A key that nobody knows is a typing error, and a test not run, say: die of it */
+void conf_check_keys(const struct conf *conf, const char *const *keys)
+{
+	for (size_t i = 0; i < conf->nr_stanzas; i++) {
+		const struct stanza *st = &conf->stanzas[i];
+
+		for (size_t l = 0; l < st->nr_lines; l++) {
+			const char *const *key = keys;
+
+			while (*key && strcmp(*key, st->lines[l].key))
+				key++;
+			if (!*key)
+				die("%s: [%s]: no such key: %s", conf->path, st->name,
+				    st->lines[l].key);
+		}
+	}
+}
+
 const char *stanza_get(const struct stanza *st, const char *key, const char *dflt)
 {
 	for (size_t i = 0; i < st->nr_lines; i++)

@@ -43,6 +43,7 @@ struct conf {
 };
 
 void conf_read(struct conf *conf, const char *path);
+void conf_check_keys(const struct conf *conf, const char *const *keys);
 const char *stanza_get(const struct stanza *stanza, const char *key, const char *dflt);
 long stanza_get_int(const struct stanza *stanza, const char *key, long dflt);
 

@@ -153,6 +153,18 @@ static unsigned int number(const char *option, const char *arg, unsigned int mos
 	return n;
 }
 
+/* Of machines.conf, some of which only the guest's init reads */
+static const char *const machine_keys[] = {
+	"about", "arch", "smp", "mem", "iommu", "qemu", "append", "timeout", "test-timeout",
+	"suite", "mock", "vfs", "bind", "test", NULL
+};
+
+/* Of patches/provenance and ci/controls/controls.conf, some of which only scripts read */
+static const char *const patch_keys[] = {
+	"topic", "upstream", "stable", "untested", "witness", "cures", "cures-debug", "may-fail",
+	"undo", "without-also", "control", "undoes", NULL
+};
+
 static void parse_options(struct options *o, int argc, char *argv[])
 {
 	static const struct option longopts[] = {
@@ -183,8 +195,14 @@ static void parse_options(struct options *o, int argc, char *argv[])
 	o->timeout_factor = 1;
 	while ((c = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
 		switch (c) {
-		case 'm': conf_read(&o->machines, optarg); break;
-		case 'p': conf_read(&o->provenance, optarg); break;
+		case 'm':
+			conf_read(&o->machines, optarg);
+			conf_check_keys(&o->machines, machine_keys);
+			break;
+		case 'p':
+			conf_read(&o->provenance, optarg);
+			conf_check_keys(&o->provenance, patch_keys);
+			break;
 		case 'u': o->kunit = optarg; break;
 		case 'o': o->out = optarg; break;
 		case 'k':
@@ -451,7 +469,7 @@ static void plan_boots(struct options *o)
 		}
 	}
 	if (!x86 && !um)
-		die("no machine with such a test: see --list");
+		die("no machine that matches --machine has a test that matches --test: see --list");
 	if (o->needs)
 		printf("%s%s%s", x86 ? "x86_64\n" : "", um ? "um\n" : "", guest ? "guest\n" : "");
 }
