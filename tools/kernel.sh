@@ -148,7 +148,7 @@ base_from_tree() {
 
 # base_from_tarball FILE
 base_from_tarball() {
-	[ -f "$1" ] && [ -r "$1" ] || die "cannot read $1"
+	[[ -f $1 && -r $1 ]] || die "cannot read $1"
 	BASE_NAME=$(basename "$1")
 	import_source "tarball-$(sha256sum "$1" | cut -c1-12)" "$1" "$BASE_NAME"
 }
