@@ -268,7 +268,7 @@ user_tree() {
 same_tree() { [ "$(git -C "$1" rev-parse 'HEAD^{tree}')" = "$(git -C "$WORK/repo.git" rev-parse "$SERIES^{tree}")" ]; }
 
 check_apply() {
-	local tree=$LOGS/apply mails=$LOGS/mails
+	local tree=$LOGS/apply mails=$LOGS/mails topic files
 
 	user_tree "$tree"
 	try "git am patches/*.patch" git -C "$tree" am -q "$TOP"/patches/*.patch
@@ -292,6 +292,15 @@ check_apply() {
 	else
 		fail "an exported mail lacks the Cc for stable trees"
 	fi
+	for topic in pci selftests kunit; do
+		rm -rf "$mails"
+		try "tools/export --topic $topic" tools/export --topic "$topic" "$mails"
+	done
+	git -C "$tree" reset -q --hard origin/base
+	mapfile -t files < <(topic_patches pci)
+	git -C "$tree" am -q "${files[@]/#/$TOP/patches/}"
+	rm -rf "$mails"
+	try "tools/export --topic vfio, on top of topic pci" tools/export --topic vfio --tree "$tree" "$mails"
 	rm -rf "$tree"
 	check_backport
 }
