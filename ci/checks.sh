@@ -301,28 +301,32 @@ check_apply() {
 	git -C "$tree" am -q "${files[@]/#/$TOP/patches/}"
 	rm -rf "$mails"
 	try "tools/export --topic vfio, on top of topic pci" tools/export --topic vfio --tree "$tree" "$mails"
+	check_backport "$tree"
 	rm -rf "$tree"
-	check_backport
 }
 
-# Somebody who carries one of the patches already
+# backport TREE: the series on a tree of somebody who carries one patch already
+backport() (
+	base_from_tree "$1"
+	trap 'rm -rf "$WORK"' EXIT
+	series_commit
+	git_k -C "$WORK/repo.git" notes --ref "$NOTES" show "$SERIES"
+)
+
 check_backport() {
-	local tree=$LOGS/backport file
+	local tree=$1 file last log=$LOGS/backport.log
 
 	file=$(series_patches | sed -n 2p)
-	user_tree "$tree"
+	last=$(series_patches | tail -n 1)
+	git -C "$tree" reset -q --hard origin/base
 	git -C "$tree" am -q "$TOP/patches/$file"
-	rm -rf "$tree.new"
-	if tools/tree --tree "$tree" "$tree.new" >"$LOGS/backport.log" 2>&1 &&
-		grep -q "has these already: $file" "$LOGS/backport.log" &&
-		[ "$(git -C "$tree.new" log -1 --format=%N --notes series)" = \
-		  "$(git -C "$WORK/repo.git" log -1 --format=%N --notes=vfio-reset-state "$SERIES")" ]; then
+	if backport "$tree" >"$log" 2>"$log.err" && grep -q "has these already: $file" "$log.err" &&
+		[ "$(cat "$log")" = "$(awk -v want="[$last]" '/^\[/ { on = $0 == want; next } on && NF' patches/provenance)" ]; then
 		ok "a tree that has a patch already gets the others, with their notes"
 	else
 		fail "a tree that has a patch already"
-		tail -n 5 "$LOGS/backport.log" | sed 's/^/        /'
+		tail -n 5 "$log.err" | sed 's/^/        /'
 	fi
-	rm -rf "$tree" "$tree.new"
 }
 
 check_base() {
