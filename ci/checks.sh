@@ -320,7 +320,7 @@ check_backport() {
 	last=$(series_patches | tail -n 1)
 	git -C "$tree" reset -q --hard origin/base
 	git -C "$tree" am -q "$TOP/patches/$file"
-	if backport "$tree" >"$log" 2>"$log.err" && grep -q "has these already: $file" "$log.err" &&
+	if backport "$tree" >"$log" 2>"$log.err" && grep -q "has these already: $file\$" "$log.err" &&
 		[ "$(cat "$log")" = "$(awk -v want="[$last]" '/^\[/ { on = $0 == want; next } on && NF' patches/provenance)" ]; then
 		ok "a tree that has a patch already gets the others, with their notes"
 	else

@@ -209,7 +209,7 @@ kunit_commit() {
 # that a patch that fails leaves nothing behind, and files keep their time stamps.
 # Where the lines around it have changed, git merges it (-3), as "git am -3" would.
 apply_patches() {
-	local key tmp=$WORK/apply n=0 ref where commit subject patch
+	local key tmp=$WORK/apply n=0 ref where commit subject patch skipped_patches
 	local -A patch_of=()
 
 	key=$( (git_k -C "$WORK/repo.git" rev-parse base
@@ -243,12 +243,11 @@ apply_patches() {
 	while read -r commit subject; do
 		[ -n "${patch_of[$subject]:-}" ] || die "no patch of patches/series became the commit: $subject"
 		attach_note "$tmp" "${patch_of[$subject]}" "$commit"
-		unset "patch_of[$subject]"
+		patch_of[$subject]=''
 	done < <(git_k -C "$tmp" log --reverse --format='%H %s' base..HEAD)
 	# git am skips a patch all of which is there
-	if [ ${#patch_of[@]} -gt 0 ]; then
-		say "WARNING: ${BASE_NAME:-the base} has these already: $(printf '%s\n' "${patch_of[@]}" | sort | xargs)"
-	fi
+	skipped_patches=$(printf '%s\n' "${patch_of[@]}" | sort | xargs)
+	[ -z "$skipped_patches" ] || say "WARNING: ${BASE_NAME:-the base} has these already: $skipped_patches"
 	APPLIED=$(git_k -C "$tmp" rev-parse HEAD)
 	drop_scratch
 	git_k -C "$WORK/repo.git" update-ref "$ref" "$APPLIED"
