@@ -506,9 +506,10 @@ TEST_F(vfio_pci_close_test, sibling_reset)
 		ASSERT_TRUE(test_device_is_masked(device));
 		test_device_dirty(device);
 
-		/* One reset has ended, so the next one is under way */
+		/* One reset has ended, so the next one is under way after the pause */
 		while (sibling.nr_resets == nr_resets)
 			usleep(1000);
+		usleep(20000);
 
 		test_device_close(device);
 		if (!test_device_was_reset(device))
