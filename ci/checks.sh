@@ -321,7 +321,7 @@ check_backport() {
 	git -C "$tree" reset -q --hard origin/base
 	git -C "$tree" am -q "$TOP/patches/$file"
 	if backport "$tree" >"$log" 2>"$log.err" && grep -q "has these already: $file\$" "$log.err" &&
-		[ "$(cat "$log")" = "$(awk -v want="[$last]" '/^\[/ { on = $0 == want; next } on && NF' patches/provenance)" ]; then
+		[ "$(cat "$log")" = "$(provenance_of "$last")" ]; then
 		ok "a tree that has a patch already gets the others, with their notes"
 	else
 		fail "a tree that has a patch already"

@@ -283,7 +283,7 @@ NOTES=vfio-reset-state
 attach_note() {
 	local text
 
-	text=$(awk -v want="[$2]" '/^\[/ { on = $0 == want; next } on' "$TOP/patches/provenance")
+	text=$(provenance_of "$2")
 	[ -n "$text" ] || die "patches/provenance says nothing of $2"
 	git_k -C "$1" notes --ref "$NOTES" add -f -m "$text" "$3" 2>/dev/null ||
 		die "cannot add a git note in $1"

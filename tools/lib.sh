@@ -23,9 +23,9 @@ export AUTHOR_NAME=vfio-reset-state AUTHOR_EMAIL=vfio-reset-state@localhost
 
 say() { echo "$SELF: $*" >&2; }
 die() { echo "$SELF: $*" >&2; exit 2; }
-# Nothing ends silently: what no check foresaw is named too; 2 is what die gives
+# Nothing ends silently: what no check foresaw is named too
 set -E
-trap '[ $? -eq 2 ] || say "stopped by a failing command (${BASH_SOURCE[0]##*/}:$LINENO): $BASH_COMMAND"' ERR
+trap 'say "stopped by a failing command (${BASH_SOURCE[0]##*/}:$LINENO): $BASH_COMMAND"' ERR
 
 # Git, make and the kernel's build are particular about it
 case $CACHE in /*) ;; *) CACHE=$PWD/$CACHE ;; esac
@@ -110,6 +110,17 @@ series_patches() {
 topic_patches() {
 	awk -v want="$1" '/^# topic: / { topic = substr($0, 10); next } /^#/ || /^$/ { next }
 		want == "" || topic == want' "$TOP/patches/series"
+}
+
+# stanzas_with FILE KEY: names of the stanzas that have such a line
+stanzas_with() {
+	awk -v key="$2" '/^\[/ { name = substr($0, 2, length($0) - 2); next }
+		{ k = $0; sub(/[ \t]*=.*/, "", k) } k == key && name != last { print name; last = name }' "$1"
+}
+
+# provenance_of PATCH: its stanza of patches/provenance, without the name
+provenance_of() {
+	awk -v want="[$1]" '/^\[/ { on = $0 == want; next } on' "$TOP/patches/provenance"
 }
 
 # find_patch WHAT: number, file name or a part of it that only one has
