@@ -15,7 +15,8 @@ try() {
 	shift
 
 	log=$LOGS/${name//[^A-Za-z0-9._-]/_}.log
-	if "$@" >"$log" 2>&1; then
+	# Nothing may read what a loop reads
+	if "$@" >"$log" 2>&1 </dev/null; then
 		ok "$name"
 	else
 		fail "$name"
@@ -82,7 +83,7 @@ fake_tree() {
 }
 
 check_input() {
-	local tmp=$LOGS/input first bad
+	local tmp=$LOGS/input first bad topic
 
 	rm -rf "$tmp"
 	mkdir -p "$tmp/empty"
@@ -102,7 +103,11 @@ check_input() {
 	refuses "dirty tree" 2 "uncommitted changes" tools/prove --no-install --tree "$tmp/other"
 	refuses "unknown option" 2 "no such option" tools/prove --frobnicate
 	refuses "unknown base" 2 "has no base" tools/prove --no-install --base v0.01
-	refuses "unknown patch" 2 "no patch of patches/series" tools/prove --without no-such-patch
+	refuses "unknown patch" 2 "no patch of the series" tools/prove --without no-such-patch
+	refuses "unknown topic" 2 "there is no topic" tools/prove --topic no-such-topic
+	refuses "unknown topic of export" 2 "there is no topic" tools/export --topic no-such-topic "$tmp/new"
+	refuses "unknown topic of tree" 2 "there is no topic" tools/tree --topic no-such-topic "$tmp/new"
+	refuses "continue without a move" 2 "no tools/move is under way" tools/move --continue "$tmp/other"
 	refuses "unknown machine" 2 "no machine that matches" tools/prove --no-install --machine no-such-machine
 	refuses "unknown test" 2 "no machine that matches" tools/prove --no-install --test no-such-test
 	refuses "unknown control" 2 "names 0 of" tools/prove --control no-such-fix
@@ -129,7 +134,7 @@ check_input() {
 	rm -rf "$bad"
 	mkdir -p "$bad"
 	cp -r tools patches "$bad/"
-	sed -i 's/8bf8ca5e/00000000/' "$bad/tools/base.conf"
+	sed -i 's/[0-9a-f]\{64\}/0000000000000000000000000000000000000000000000000000000000000000/' "$bad/tools/base.conf"
 	refuses "wrong checksum" 2 "wrong checksum" env VRS_CACHE="$tmp/cache" "$bad/tools/base"
 
 	# A full disk: a file system of 20 MB
@@ -140,14 +145,23 @@ check_input() {
 		skip "input: full disk: cannot mount a small file system here"
 	fi
 
+	check_bad_series "$tmp/bad-series"
+	check_conflict "$tmp"
+	check_bad_trees "$tmp"
+	check_guests_that_fail "$tmp"
+}
+
+# A series that is not complete or does not apply: the second patch is spoilt, ...
+check_bad_series() {
+	local bad=$1 first topic
+
 	# A patch in the middle that does not apply is named, and nothing stays
 	first=$(series_patches | sed -n 2p)
-	bad=$tmp/bad-series
 	rm -rf "$bad"
 	mkdir -p "$bad"
 	cp -r tools patches ci kconfig-fragments "$bad/"
 	sed -i 's/^ \(.*[a-z].*\)$/ \1 no such line/' "$bad/patches/$first"
-	refuses "a patch in the middle that does not apply" 2 "patch 2 does not apply.*$first" \
+	refuses "a patch in the middle that does not apply" 2 "$first does not apply" \
 		"$bad/tools/prove" --no-install
 	if [ ! -e "$WORK/apply" ]; then
 		ok "input: nothing of the failed series is left"
@@ -156,7 +170,86 @@ check_input() {
 	fi
 	rm "$bad/patches/$first"
 	refuses "a patch file that is not there" 2 "differ" "$bad/tools/prove" --no-install
-	check_guests_that_fail "$tmp"
+	rm -rf "$bad/patches"
+	cp -r patches "$bad/"
+	topic=$(topics | tail -n 1)
+	sed -i "s/^$topic.*/$topic: 00-no-such-topic/" "$bad/patches/series"
+	refuses "a topic whose need is not in patches/series" 2 "$topic needs 00-no-such-topic" \
+		"$bad/tools/prove" --no-install --topic "$topic"
+	cp patches/series "$bad/patches/"
+	rm -rf "$bad/patches/stable"
+	echo "6.0.y linux-source-6.0 sid - - v6.0.y stable" >>"$bad/tools/base.conf"
+	refuses "a stable base without its patches" 2 "no patches/stable/6.0.y" "$bad/tools/prove" --no-install --base 6.0.y
+}
+
+# A tree with a history, in which upstream has changed what a patch changes, or
+# has taken the file away
+check_conflict() {
+	local tree=$1/conflict patch file line commit
+
+	user_tree "$tree"
+	patch=$(series_patches | sed -n 1p)
+	file=$(git apply --numstat "patches/$patch" | cut -f3 | head -n 1)
+	git -C "$tree" apply "$TOP/patches/$patch"
+	line=$(git -C "$tree" diff -U0 "$file" | sed -n 's/^@@ -\([0-9]*\).*/\1/p' | head -n 1)
+	git -C "$tree" checkout -q .
+	sed -i "$line,$((line + 1))s/\$/ \/* upstream *\//" "$tree/$file"
+	git -C "$tree" commit -qam "Upstream has changed this"
+	commit=$(git -C "$tree" log -1 --abbrev=12 --format=%h)
+	refuses "a base where a patch conflicts" 2 "$patch does not apply.*$file.*$commit (\"Upstream has changed this\")" \
+		tools/tree --tree "$tree" "$1/new"
+	refuses "a move that conflicts" 1 "$patch does not apply.*$file.*$commit (\"Upstream has changed this\")" \
+		tools/move --tree "$tree" "$1/moved"
+	try "input: tools/move --abort" tools/move --abort "$1/moved"
+	git -C "$tree" reset -q --hard origin/base
+	# Without drivers/pci/pci.c it would be no kernel tree
+	file=$(git apply --numstat patches/[0-9]*/*.patch | cut -f3 | grep -vx drivers/pci/pci.c |
+		while read -r line; do [ ! -f "$tree/$line" ] || echo "$line"; done | sed -n 1p)
+	git -C "$tree" rm -q "$file"
+	git -C "$tree" commit -qm "Upstream has removed this"
+	refuses "a tree without the source file" 2 "does not apply.*$file.*Upstream has removed this" tools/tree --tree "$tree" "$1/new"
+	if [ -z "$(git -C "$tree" status --porcelain)" ] && [ ! -e "$1/new" ] && [ ! -e "$1/moved" ]; then
+		ok "input: after conflicts, the tree is as it was and no other is there"
+	else
+		fail "input: conflicts leave something behind"
+	fi
+	rm -rf "$tree"
+}
+
+# Trees that tools/refresh does not take
+check_bad_trees() {
+	local tree=$1/bad-tree topic cover n
+
+	user_tree "$tree"
+	git -C "$tree" checkout -q -B series "$SERIES"
+	git -C "$tree" branch -q -f base origin/base
+	git -C "$tree" fetch -q origin "refs/notes/$NOTES:refs/notes/$NOTES"
+	topic=$(topics | tail -n 1)
+	cover=$(awk -v want="$topic" '$2 == want { print $1 }' "$SERIES_MAP")
+	git -C "$tree" notes --ref "$NOTES" append -m "needs = 00-no-such-topic" "$cover"
+	refuses "refresh with a need that is no topic" 2 "$topic needs 00-no-such-topic" tools/refresh --to "$1/refreshed" "$tree"
+	git -C "$tree" notes --ref "$NOTES" add -f -m "topic = $topic" "$cover"
+	git -C "$tree" config vrs.topic "$topic"
+	refuses "refresh of one topic" 2 "has only topic $topic" tools/refresh --to "$1/refreshed" "$tree"
+	git -C "$tree" config --unset vrs.topic
+	git -C "$tree" notes --ref "$NOTES" remove "$(git -C "$tree" rev-list --reverse base..series | sed -n 2p)"
+	refuses "refresh without a note" 2 "has no note" tools/refresh --to "$1/refreshed" "$tree"
+	git -C "$tree" checkout -q -B series base
+	git -C "$tree" cherry-pick "$(awk '$2 ~ /patch$/ { print $1; exit }' "$SERIES_MAP")" >/dev/null
+	git -C "$tree" notes --ref "$NOTES" add -f -m "upstream = not sent" HEAD
+	refuses "refresh with a patch before the first topic" 2 "before the first cover commit" \
+		tools/refresh --to "$1/refreshed" "$tree"
+	git -C "$tree" reset -q --hard base
+	git -C "$tree" commit -q --allow-empty -m "A topic"
+	git -C "$tree" notes --ref "$NOTES" add -f -m "topic = 10-long" HEAD
+	for n in $(seq 16); do
+		echo "$n" >>"$tree/MAINTAINERS"
+		git -C "$tree" commit -qam "Patch $n"
+		git -C "$tree" notes --ref "$NOTES" add -f -m "upstream = not sent" HEAD
+	done
+	refuses "refresh of a topic that is too long" 2 "16 patches, more than 15" tools/refresh --to "$1/refreshed" "$tree"
+	[ ! -e "$1/refreshed/patches" ] || fail "input: a refused refresh has written patches"
+	rm -rf "$tree"
 }
 
 # A tarball for the full disk: what is in it does not matter
@@ -241,13 +334,13 @@ check_um_that_fails() {
 }
 
 check_export() {
-	local tmp=$LOGS/export
+	local tmp=$LOGS/export base
 
 	rm -rf "$tmp"
 	mkdir -p "$tmp"
 	try "tools/tree makes a tree" tools/tree "$tmp/tree"
 	try "tools/refresh writes it" tools/refresh --to "$tmp/a" "$tmp/tree"
-	try "patches/ is byte for byte what the commits give" diff -r patches "$tmp/a/patches"
+	try "patches/ is byte for byte what the commits give" diff -r --exclude=stable patches "$tmp/a/patches"
 	try "selftests/vfio is byte for byte that of the series" diff -r --no-dereference selftests/vfio "$tmp/a/selftests/vfio"
 	echo >>"$tmp/tree/MAINTAINERS"
 	refuses "refresh from a dirty tree" 2 "uncommitted changes" tools/refresh --to "$tmp/b" "$tmp/tree"
@@ -255,6 +348,20 @@ check_export() {
 	git -C "$tmp/tree" -c user.name=x -c user.email=x@localhost commit -q --allow-empty -m 'fixup! x'
 	refuses "refresh with a fixup left" 2 "squash" tools/refresh --to "$tmp/b" "$tmp/tree"
 	rm -rf "$tmp/tree"
+	for base in patches/stable/*/; do
+		[ -d "$base" ] || continue
+		base=$(basename "$base")
+		if [ ! -f "$CACHE/work/$base/repo.git/imported" ]; then
+			skip "export: patches/stable/$base: its base is not here (tools/base --base $base)"
+			continue
+		fi
+		try "tools/tree --base $base" tools/tree --base "$base" "$tmp/$base"
+		try "tools/refresh of $base" tools/refresh --to "$tmp/c" "$tmp/$base"
+		try "patches/stable/$base is byte for byte what the commits give" \
+			diff -r "patches/stable/$base" "$tmp/c/patches/stable/$base"
+		try "tools/export --base $base" tools/export --base "$base" "$tmp/mails-$base"
+		rm -rf "${tmp:?}/$base"
+	done
 }
 
 # A complete, ordinary work tree of the base, as a user has it
@@ -268,39 +375,32 @@ user_tree() {
 same_tree() { [ "$(git -C "$1" rev-parse 'HEAD^{tree}')" = "$(git -C "$WORK/repo.git" rev-parse "$SERIES^{tree}")" ]; }
 
 check_apply() {
-	local tree=$LOGS/apply mails=$LOGS/mails topic files
+	local tree=$LOGS/apply mails=$LOGS/mails topic
 
 	user_tree "$tree"
-	try "git am patches/*.patch" git -C "$tree" am -q "$TOP"/patches/*.patch
+	try "git am patches/*/0*.patch" git -C "$tree" am -q "$TOP"/patches/*/0*.patch
 	try "git am gives the tree of the series" same_tree "$tree"
 	git -C "$tree" reset -q --hard origin/base
 	rm -rf "$mails" "$mails-signed"
 	try "tools/export makes mail" tools/export "$mails"
-	try "b4 shazam applies it" env -C "$tree" b4 --offline-mode shazam -m "$mails/series.mbox"
+	while read -r topic; do
+		try "b4 shazam applies $topic" env -C "$tree" b4 --offline-mode shazam -m "$mails/$topic/series.mbox"
+	done < <(topics)
 	try "b4 shazam gives the tree of the series" same_tree "$tree"
 	try "tools/export signs for who submits" tools/export --submit "A Person <person@example.org>" \
 		--assisted-by "LLM" "$mails-signed"
-	if [ "$(grep -l '^Signed-off-by: A Person <person@example.org>$' "$mails-signed"/*.patch | wc -l)" -eq \
-		"$(series_patches | grep -c .)" ] && ! grep -q "$AUTHOR_EMAIL" "$mails-signed"/*.patch; then
+	if [ "$(grep -l '^Signed-off-by: A Person <person@example.org>$' "$mails-signed"/*/*.patch | wc -l)" -eq \
+		"$(series_patches | grep -c .)" ] && ! grep -q "$AUTHOR_EMAIL" "$mails-signed"/*/*.patch; then
 		ok "every exported mail carries the submitter's name and sign-off"
 	else
 		fail "an exported mail lacks the submitter's name or sign-off"
 	fi
-	if [ "$(grep -l '^Cc: stable@vger.kernel.org$' "$mails-signed"/*.patch | wc -l)" -eq \
+	if [ "$(grep -l '^Cc: stable@vger.kernel.org$' "$mails-signed"/*/*.patch | wc -l)" -eq \
 		"$(grep -c '^stable *=' patches/provenance)" ]; then
 		ok "what is for stable trees has its Cc"
 	else
 		fail "an exported mail lacks the Cc for stable trees"
 	fi
-	for topic in pci selftests kunit; do
-		rm -rf "$mails"
-		try "tools/export --topic $topic" tools/export --topic "$topic" "$mails"
-	done
-	git -C "$tree" reset -q --hard origin/base
-	mapfile -t files < <(topic_patches pci)
-	git -C "$tree" am -q "${files[@]/#/$TOP/patches/}"
-	rm -rf "$mails"
-	try "tools/export --topic vfio, on top of topic pci" tools/export --topic vfio --tree "$tree" "$mails"
 	check_backport "$tree"
 	rm -rf "$tree"
 }
@@ -353,8 +453,9 @@ check_base() {
 }
 
 fetch_packaging() {
-	local version=7.3~rc7-1~exp1 suite=experimental
+	local version suite
 
+	read -r _ _ suite version _ < <(base_rows)
 	apt_suite "$suite"
 	sed 's/^deb /deb-src /' "$CACHE/apt/$suite/sources/vfio-reset-state.list" \
 		>"$CACHE/apt/$suite/sources/source.list"
@@ -379,11 +480,11 @@ check_patches() {
 	: >"$LOGS/checkpatch.failed"
 	while read -r patch; do
 		[ "$(jobs -rp | wc -l)" -lt "$JOBS" ] || wait -n
-		checkpatch "$LOGS/checkpatch-$patch.log" "$patch" &
+		checkpatch "$LOGS/checkpatch-${patch//\//_}.log" "$patch" &
 	done < <(series_patches)
 	wait
 	while read -r patch; do
-		log=$LOGS/checkpatch-$patch.log
+		log=$LOGS/checkpatch-${patch//\//_}.log
 		if ! grep -qxF "$patch" "$LOGS/checkpatch.failed" && grep -q '^total: 0 errors, 0 warnings, 0 checks' "$log"; then
 			ok "checkpatch --strict $patch"
 		else
@@ -524,17 +625,19 @@ adds_no_warning() {
 	fi
 }
 
-# each_step: the patches in order, "COMMIT NUMBER SUBJECT"
+# each_step: the patches in order, "COMMIT PATCH"; cover commits change nothing
 each_step() {
-	git_k -C "$WORK/repo.git" log --reverse --format='%H %s' "base..$SERIES" |
-		awk '{ c = $1; sub(/^[^ ]* /, ""); printf "%s %04d %s\n", c, NR, $0 }'
+	grep '\.patch$' "$SERIES_MAP"
 }
 
 # has_passed CHECK COMMIT and set_passed CHECK COMMIT: a commit that has passed,
 # patches before it included, passes again, unless what builds it has changed
 has_passed() { grep -qsxF "$2 $(made_with)" "$WORK/$1-passed"; }
 set_passed() { echo "$2 $(made_with)" >>"$WORK/$1-passed"; }
-made_with() { cat kconfig-fragments/*.config tools/{build,lib.sh} ci/checks.sh | sha256sum | cut -c1-16; }
+made_with() {
+	cat kconfig-fragments/*.config tools/{build,lib.sh,kernel.sh,machines.conf} tools/lab/*.[ch] tools/guest/*.c \
+		ci/checks.sh | sha256sum | cut -c1-16
+}
 
 # changes COMMIT PATHSPEC...: whether this commit changes files there
 changes() { ! git_k -C "$WORK/repo.git" diff --quiet "$1^" "$1" -- "${@:2}"; }
@@ -547,10 +650,91 @@ kernel_doc() {
 	(cd "$1" && shift && { python3 tools/docs/kernel-doc -none "$@" 2>&1 || true; }) | sed -E 's/:[0-9]+ /: /' | sort -u
 }
 
-# concerned_dirs: where the drivers are that the series changes
+# concerned_dirs [COMMIT]: where the drivers are that the series changes
 concerned_dirs() {
-	echo "drivers/pci/ drivers/vfio/ $(git_k -C "$WORK/repo.git" diff --name-only base "$SERIES" -- 'drivers/*.c' \
-		':!drivers/pci' ':!drivers/vfio' | xargs -n1 dirname | sort -u | sed 's|$|/|' | xargs)"
+	echo "drivers/pci/ drivers/vfio/ $(git_k -C "$WORK/repo.git" diff --name-only base "${1:-$SERIES}" -- 'drivers/*.c' \
+		':!drivers/pci' ':!drivers/vfio' | xargs -r -n1 dirname | sort -u | sed 's|$|/|' | xargs)"
+}
+
+# base_warnings DIRS: builds them of the base in $WORK/mutant, and keeps what it warns
+# of in build/warnings.  What was compiled by an earlier run is not compiled, and
+# warned of, again; under another configuration, other files are, and warn.
+base_warnings() {
+	local out=$WORK/mutant/build
+
+	worktree_at mutant base
+	try "the base builds" tools/build --only "$1" "$WORK/mutant"
+	cmp -s "$out/.config" "$out/.config-base" || rm -f "$out/warnings" "$out/sparse-base"
+	cp "$out/.config" "$out/.config-base"
+	warnings_of "$CACHE/log/build-mutant.log" >>"$out/warnings"
+	sort -uo "$out/warnings" "$out/warnings"
+}
+
+# check_topics: each topic, on top of what it needs and without the others
+check_topics() {
+	local topic commit map list=() later=() rest=0
+
+	! late topics || return 0
+	base_warnings "$(concerned_dirs)"
+	user_tree "$LOGS/topic-tree"
+	while read -r topic; do
+		[ -z "${ONLY_TOPIC:-}" ] || [ "$topic" = "$ONLY_TOPIC" ] || continue
+		read -r commit map < <(topic_commit "$topic" >&2 && echo "$APPLIED $APPLIED_MAP") || true
+		if [ -z "$commit" ]; then
+			fail "topic $topic does not apply on what it needs alone"
+			continue
+		fi
+		ok "topic $topic applies on what it needs alone"
+		# Those that have changed come first
+		if has_passed topics "$(git_k -C "$WORK/repo.git" rev-parse "$commit^{tree}")"; then
+			later+=("$topic $commit $map")
+		else
+			list+=("$topic $commit $map")
+		fi
+	done < <(topics)
+	for topic in "${list[@]}" "${later[@]}"; do
+		if time_is_up; then
+			rest=$((rest + 1))
+			continue
+		fi
+		# shellcheck disable=SC2086 # three words
+		check_topic $topic
+	done
+	left topics $rest
+	rm -rf "$LOGS/topic-tree"
+}
+
+# check_topic TOPIC COMMIT MAP
+check_topic() {
+	local topic=$1 commit=$2 cover fails=$failed key tree=$LOGS/topic-tree mails=$LOGS/mails-$1
+
+	key=$(git_k -C "$WORK/repo.git" rev-parse "$commit^{tree}")
+	if has_passed topics "$key"; then
+		ok "topic $topic: passed before"
+		return
+	fi
+	rm -rf "$mails"
+	try "tools/export --topic $topic" tools/export --topic "$topic" "$mails"
+	cover=$(awk -v want="$topic" '$2 == want { print $1 }' "$3")
+	git -C "$tree" reset -q --hard "$cover^"
+	try "b4 shazam of topic $topic" env -C "$tree" b4 --offline-mode shazam -m "$mails/series.mbox"
+	try "b4 shazam of topic $topic gives its tree" test "$(git -C "$tree" rev-parse 'HEAD^{tree}')" = "$key"
+	worktree_at mutant "$commit"
+	try "topic $topic builds" tools/build --only "$(concerned_dirs "$commit")" "$WORK/mutant"
+	adds_no_warning "topic $topic: W=1 adds no warning" "$WORK/mutant/build/warnings" \
+		<(warnings_of "$CACHE/log/build-mutant.log" | sort -u)
+	if ! git_k -C "$WORK/repo.git" diff --quiet base "$commit" -- tools/testing/selftests/vfio; then
+		try "topic $topic: selftests build" tools/build --guest "$LOGS/lab" "$WORK/mutant"
+	fi
+	# Without a witness, no row tells anything of it
+	if stanzas_with patches/provenance witness | grep -c "^$topic/" >/dev/null; then
+		if time_is_up; then
+			left "topic $topic: tools/prove --topic" 1
+			return
+		fi
+		prove_counts "topic-$topic" --topic "$topic"
+	fi
+	[ "$failed" -ne "$fails" ] || set_passed topics "$key"
 }
 
 check_steps() {
@@ -558,15 +742,8 @@ check_steps() {
 	local dirs files docs
 
 	! late steps || return 0
-	worktree_at mutant base
 	dirs=$(concerned_dirs)
-	# What was compiled by an earlier run is not compiled, and warned of, again;
-	# under another configuration, other files are, and warn
-	try "steps: the base builds" tools/build --only "$dirs" "$tree"
-	cmp -s "$out/.config" "$out/.config-base" || rm -f "$out/warnings" "$out/sparse-base"
-	cp "$out/.config" "$out/.config-base"
-	warnings_of "$log" >>"$out/warnings"
-	sort -uo "$out/warnings" "$out/warnings"
+	base_warnings "$dirs"
 	# Debian 12's sparse does not know __typeof_unqual__, and says nothing then
 	sparse_make() {
 		mapfile -t options < <(kmake_options)
@@ -593,12 +770,12 @@ check_steps() {
 			continue
 		fi
 		fails=$failed
-		# The suites are last in the series: each step of theirs passes
+		# What they show is cured by patches after them: here, they build
 		if changes "$commit" drivers/pci/tests &&
 			git_k -C "$tree" cat-file -e "$commit:drivers/pci/tests/.kunitconfig" 2>/dev/null; then
 			worktree_at uml "$commit"
-			try "step $patch: the KUnit suites pass" kunit_run "$LOGS/kunit-$n.log" 'pci_*'
-			if grep -E 'drivers/pci/tests/.*warning:' "$LOGS/kunit-$n.log" >"$LOGS/kunit-w1-$n.log"; then
+			try "step $patch: the KUnit suites build" tools/build --um "$WORK/uml"
+			if grep -E 'drivers/pci/tests/.*warning:' "$CACHE/log/build-uml-um.log" >"$LOGS/kunit-w1-$n.log"; then
 				fail "step $patch: the KUnit suites warn with W=1"
 				sed 's/^/        /' "$LOGS/kunit-w1-$n.log"
 			fi

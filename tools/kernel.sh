@@ -89,15 +89,17 @@ fetch_package() {
 	echo "$file"
 }
 
+base_rows() { sed -e 's/[[:space:]]*#.*//' -e '/^$/d' "$TOP/tools/base.conf"; }
+
 # base_from_debian [NAME]
 base_from_debian() {
-	local want=${1:-} name package suite version sha upstream file id rows
+	local want=${1:-} name package suite version sha upstream own file id rows
 
-	rows=$(sed -e 's/[[:space:]]*#.*//' -e '/^$/d' "$TOP/tools/base.conf")
-	[ -z "$want" ] || grep -q "^$want " <<<"$rows" ||
-		die "tools/base.conf has no base $want; it has: $(cut -d' ' -f1 <<<"$rows" | xargs)"
-	while read -r name package suite version sha upstream <&3; do
-		[ -z "$want" ] || [ "$name" = "$want" ] || continue
+	rows=$(base_rows)
+	while read -r name package suite version sha upstream own <&3; do
+		[ "$name" = "${want:-$name}" ] || continue
+		# No other base can stand in for one with its own series, nor that one for it
+		[ -n "$want" ] || [ "$own" != stable ] || continue
 		WORK=$CACHE/work/$name
 		BASE_NAME=$upstream
 		[ ! -f "$WORK/repo.git/imported" ] || return 0
@@ -159,10 +161,21 @@ GET_BASE=(base_from_debian)
 choose_base() {
 	[ -n "$2" ] || die "$1 wants an argument (see --help)"
 	case $1 in
-	--base) GET_BASE=(base_from_debian "$2") ;;
+	--base) GET_BASE=(base_from_debian "$2"); choose_series "$2" ;;
 	--tree) GET_BASE=(base_from_tree "$2") ;;
 	--tarball) GET_BASE=(base_from_tarball "$2") ;;
 	esac
+}
+
+# choose_series NAME: that of patches/stable/NAME, if this base has its own
+choose_series() {
+	local row
+
+	row=$(base_rows | awk -v want="$1" '$1 == want')
+	[ -n "$row" ] || die "tools/base.conf has no base $1; it has: $(base_rows | cut -d' ' -f1 | xargs)"
+	[[ $row == *" stable" || -d $TOP/patches/stable/$1 ]] || return 0
+	STABLE=stable/$1
+	PROVENANCE=$TOP/patches/stable/$1/provenance
 }
 
 # get_base: the first one of tools/base.conf, or the chosen one; sets WORK and
@@ -171,91 +184,289 @@ get_base() { "${GET_BASE[@]}"; }
 
 # ---- the series on top of it ---------------------------------------------------
 
-# check_series: every patch that patches/series names is there, and no other
+# check_series: what patches/series names is there, and nothing else
 check_series() {
-	local listed files
+	local listed files topic need seen=' ' n patch known
 
 	[ -f "$TOP/patches/series" ] || die "no patches/series: is this a complete clone?"
+	if [ -n "$STABLE" ]; then
+		[ -d "$TOP/patches/$STABLE" ] ||
+			die "${STABLE#*/} wants a series of its own, and there is no patches/$STABLE (see tools/base.conf)"
+		files=$(cd "$TOP/patches" && find "$STABLE" -name '*.patch' | sort)
+	else
+		files=$(cd "$TOP/patches" && find . -path ./stable -prune -o -name '*.patch' -printf '%P\n' | sort)
+	fi
 	listed=$(series_patches | sort)
-	files=$(find "$TOP/patches" -name '*.patch' -printf '%f\n' | sort)
 	[ "$listed" = "$files" ] ||
 		die "patches/series and the files differ: $(comm -3 <(echo "$listed") <(echo "$files") | xargs)"
+	known=$(sed -n 's/^\[\(.*\.patch\)\]$/\1/p' "$PROVENANCE" | sort)
+	[ "$listed" = "$known" ] ||
+		die "${PROVENANCE#"$TOP/"} and the files differ: $(comm -3 <(echo "$listed") <(echo "$known") | xargs)"
+	while read -r topic; do
+		[ -f "$TOP/patches/$topic/cover-letter.txt" ] || die "no patches/$topic/cover-letter.txt"
+		n=0
+		while read -r patch; do
+			n=$((n + 1))
+			[[ $patch == "$topic/$(printf %04d $n)"-* ]] || die "patches/$topic has no patch $n"
+		done < <(topic_patches "$topic")
+		while read -r need; do
+			[[ $seen == *" $need "* ]] ||
+				die "patches/series: $topic needs $need, which is no topic before it"
+		done < <(needs_of "$topic")
+		seen+="$topic "
+	done < <(topics)
 }
 
-# series_commit: the series on top of the base, as a commit; sets SERIES
+# series_items [TOPIC...]: each topic, for its cover commit, and then its patches
+series_items() {
+	local topic all
+
+	mapfile -t all < <(topics)
+	[ $# -gt 0 ] || set -- "${all[@]}"
+	for topic; do
+		echo "$topic"
+		topic_patches "$topic"
+	done
+}
+
+# item_file ITEM: the mail of it
+item_file() {
+	case $1 in
+	*.patch) echo "$TOP/patches/$1" ;;
+	*) echo "$TOP/patches/$1/cover-letter.txt" ;;
+	esac
+}
+
+# series_commit: the series on top of the base, as a commit; sets SERIES, and
+# SERIES_MAP, a file with a line "COMMIT ITEM" for each commit
 series_commit() {
-	local patches
+	local items
 
 	check_series
-	mapfile -t patches < <(series_patches)
-	apply_patches "${patches[@]}"
+	mapfile -t items < <(series_items)
+	apply_items "${items[@]}"
+	[ -n "$APPLIED" ] || die "$APPLY_ERROR; nothing was changed"
 	SERIES=$APPLIED
-	[ -n "$SERIES" ] || die "$APPLY_ERROR; nothing was changed"
+	SERIES_MAP=$APPLIED_MAP
 }
 
-# kunit_commit: only the patches of topic kunit on top of the base, which need
-# none of the others; sets KUNIT_BASE, empty if they do not apply
+# default_series: prints "WORK SERIES SERIES_MAP" of the default base
+default_series() {
+	local STABLE='' PROVENANCE=$TOP/patches/provenance WORK BASE_NAME SERIES SERIES_MAP
+
+	base_from_debian ''
+	series_commit
+	echo "$WORK $SERIES $SERIES_MAP"
+}
+
+# topic_commit TOPIC: only this topic and what it needs, after series_commit; sets
+# APPLIED and APPLIED_MAP
+topic_commit() {
+	local topics items
+
+	mapfile -t topics < <(with_needs "$1")
+	mapfile -t items < <(series_items "${topics[@]}")
+	pick_items "${items[@]}"
+	[ -n "$APPLIED" ] ||
+		die "$APPLY_ERROR: \"needs\" of $1 lacks something; nothing was changed"
+}
+
+# kunit_commit: only the tests of the series on top of the base, after
+# series_commit; sets KUNIT_BASE, empty if they do not apply
 kunit_commit() {
-	local patches
+	local items
 
-	mapfile -t patches < <(topic_patches kunit)
-	apply_patches "${patches[@]}"
+	mapfile -t items < <(test_patches)
+	[ ${#items[@]} -eq 0 ] || pick_items "${items[@]}"
 	# shellcheck disable=SC2034 # for tools/prove
-	KUNIT_BASE=$APPLIED
+	KUNIT_BASE=${APPLIED:-}
 }
 
-# apply_patches PATCH...: on top of the base, as a commit; sets APPLIED, or
-# APPLY_ERROR.  Applied in a work tree that has only the files concerned, so
-# that a patch that fails leaves nothing behind, and files keep their time stamps.
-# Where the lines around it have changed, git merges it (-3), as "git am -3" would.
-apply_patches() {
-	local key tmp=$WORK/apply n=0 ref where commit subject patch skipped_patches
-	local -A patch_of=()
+# test_patches: those that change tests and documentation and, of all else, only
+# the lines that hook drivers/pci/tests in: no kernel is another one for them
+test_patches() {
+	local patch
 
-	key=$( (git_k -C "$WORK/repo.git" rev-parse base
-		cd "$TOP/patches" && cat "$@" provenance) | sha256sum | cut -c1-32)
-	ref=refs/series/$key
-	if git_k -C "$WORK/repo.git" rev-parse -q --verify "$ref" >/dev/null; then
-		APPLIED=$(git_k -C "$WORK/repo.git" rev-parse "$ref")
-		return
-	fi
+	while read -r patch; do
+		awk '/^diff --git / { body = 0
+				test = $4 ~ /^b\/(Documentation|drivers\/pci\/tests|tools\/testing)\// || $4 == "b/MAINTAINERS" }
+			/^@@ / { body = 1; next }
+			!body || test || !/^[-+]/ || /^-- $/ { next }
+			/^\+source "drivers\/pci\/tests\/Kconfig"$/ || /^\+obj-.*\+= tests\/$/ || /^\+$/ { next }
+			{ exit 1 }' "$TOP/patches/$patch" && echo "$patch"
+	done < <(series_patches) || true
+}
 
-	say "applying $# patches to ${BASE_NAME:-the base}"
-	scratch_tree base "${@/#/$TOP/patches/}"
-	git_k -C "$tmp" am -q -3 --committer-date-is-author-date "${@/#/$TOP/patches/}" \
-		>"$WORK/am.log" 2>&1 || {
-		n=$(cat "$(git_k -C "$tmp" rev-parse --absolute-git-dir)/rebase-apply/next" 2>/dev/null || echo 1)
-		where=$(git_k -C "$tmp" diff --name-only --diff-filter=U | xargs)
-		where=${where:+conflict in $where}
-		subject=$(subject_of "$TOP/patches/${*:n:1}")
-		if git_k -C "$tmp" log -n 20000 --format=%s base | grep -qxF -- "$subject"; then
-			where+=${where:+, }'a commit of that subject is there already'
-		fi
-		git_k -C "$tmp" am --abort >/dev/null 2>&1 || true
-		drop_scratch
-		APPLIED=''
-		APPLY_ERROR="patch $n does not apply to ${BASE_NAME:-the base}: ${*:n:1} (${where:-$(sed -n 's/^error: //p' "$WORK/am.log" | head -n 1)})"
-		return
-	}
-	for patch; do
-		patch_of[$(subject_of "$TOP/patches/$patch")]=$patch
-	done
-	while read -r commit subject; do
-		[ -n "${patch_of[$subject]:-}" ] || die "no patch of patches/series became the commit: $subject"
-		attach_note "$tmp" "${patch_of[$subject]}" "$commit"
-		patch_of[$subject]=''
-	done < <(git_k -C "$tmp" log --reverse --format='%H %s' base..HEAD)
-	# git am skips a patch all of which is there
-	skipped_patches=$(printf '%s\n' "${patch_of[@]}" | sort | xargs)
-	[ -z "$skipped_patches" ] || say "WARNING: ${BASE_NAME:-the base} has these already: $skipped_patches"
-	APPLIED=$(git_k -C "$tmp" rev-parse HEAD)
+# applied KEY: whether that was applied before; sets APPLIED and APPLIED_MAP
+applied() {
+	APPLY_REF=refs/series/$1
+	APPLIED_MAP=$WORK/repo.git/map-$1
+	APPLIED=''
+	[ ! -f "$APPLIED_MAP" ] || APPLIED=$(git_k -C "$WORK/repo.git" rev-parse -q --verify "$APPLY_REF" || true)
+	[ -n "$APPLIED" ]
+}
+
+# applied_is TREE: what is there is remembered
+applied_is() {
+	APPLIED=$(git_k -C "$1" rev-parse HEAD)
+	mv "$APPLIED_MAP.tmp" "$APPLIED_MAP"
+	git_k -C "$WORK/repo.git" update-ref "$APPLY_REF" "$APPLIED"
 	drop_scratch
-	git_k -C "$WORK/repo.git" update-ref "$ref" "$APPLIED"
 }
 
-# subject_of PATCH_FILE: the subject of its commit
+# apply_failed ITEM LOG: what stopped in $WORK/apply, as APPLY_ERROR
+apply_failed() {
+	local tmp=$WORK/apply
+
+	APPLY_ERROR="$1 does not apply to ${BASE_NAME:-the base} ($(conflict_of "$tmp" base "$(subject_of "$(item_file "$1")")" "$2"))"
+	APPLIED=''
+	drop_scratch
+}
+
+# apply_items ITEM...: on top of the base, as commits; sets APPLIED and
+# APPLIED_MAP, or APPLY_ERROR.  Applied in a work tree that has only the files
+# concerned, so that a patch that fails leaves nothing behind, and files keep
+# their time stamps.  Where the lines around it have changed, git merges it (-3).
+apply_items() {
+	local key tmp=$WORK/apply item files=() run=() n
+
+	for item; do
+		files+=("$(item_file "$item")")
+	done
+	key=$( (git_k -C "$WORK/repo.git" rev-parse base
+		printf '%s\n' "$@" && cat "${files[@]}" "$PROVENANCE" "$TOP/patches/series") | sha256sum | cut -c1-32)
+	! applied "$key" || return 0
+	say "applying $(printf '%s\n' "$@" | grep -c '\.patch$') patches to ${BASE_NAME:-the base}"
+	mapfile -t run < <(printf '%s\n' "${files[@]}" | grep '\.patch$')
+	scratch_tree base "${run[@]}"
+	run=()
+	for item in "$@" ''; do
+		case $item in *.patch) run+=("$item"); continue ;; esac
+		# The topic before is complete
+		[ ${#run[@]} -eq 0 ] || git_k -C "$tmp" am -q -3 --committer-date-is-author-date "${run[@]/#/$TOP/patches/}" \
+			>"$WORK/am.log" 2>&1 || {
+			n=$(cat "$(git_k -C "$tmp" rev-parse --absolute-git-dir)/rebase-apply/next" 2>/dev/null || echo 1)
+			apply_failed "${run[n - 1]}" "$WORK/am.log"
+			return
+		}
+		run=()
+		[ -z "$item" ] || cover_commit "$tmp" "$item"
+	done
+	map_items "$tmp" "$@"
+	applied_is "$tmp"
+}
+
+# map_items TREE ITEM...: writes the map of base..HEAD, and its notes
+map_items() {
+	local tmp=$1 commit subject item there=() n=1
+	shift
+
+	while read -r commit subject; do
+		# git am skips a patch all of which is there
+		while [ $n -le $# ] && [ "$(subject_of "$(item_file "${!n}")")" != "$subject" ]; do
+			there+=("${!n}")
+			n=$((n + 1))
+		done
+		[ $n -le $# ] || die "no patch of the series became the commit: $subject"
+		item=${!n}
+		n=$((n + 1))
+		attach_note "$tmp" "$item" "$commit"
+		echo "$commit $item"
+	done < <(git_k -C "$tmp" log --reverse --format='%H %s' base..HEAD) >"$APPLIED_MAP.tmp"
+	there+=("${@:n}")
+	[ ${#there[@]} -eq 0 ] || say "WARNING: ${BASE_NAME:-the base} has these already: ${there[*]}"
+}
+
+# pick_items ITEM...: some of the series, picked from its commits; sets APPLIED
+# and APPLIED_MAP, or APPLY_ERROR
+pick_items() {
+	local key tmp=$WORK/apply item commit files wanted
+
+	wanted=$(printf '%s\n' "$@")
+	key=$(sha256sum <<<"$SERIES $wanted" | cut -c1-32)
+	! applied "$key" || return 0
+	mapfile -t files < <(grep '\.patch$' <<<"$wanted")
+	say "picking ${#files[@]} patches for ${BASE_NAME:-the base}"
+	scratch_tree base "${files[@]/#/$TOP/patches/}"
+	while read -r commit item; do
+		grep -qxF -- "$item" <<<"$wanted" || continue
+		GIT_COMMITTER_DATE=$(git_k -C "$tmp" log -1 --format=%aI "$commit") \
+			git_k -C "$tmp" cherry-pick --keep-redundant-commits "$commit" >"$WORK/pick.log" 2>&1 || {
+			apply_failed "$item" "$WORK/pick.log"
+			return 0
+		}
+		attach_note "$tmp" "$item" HEAD
+		echo "$(git_k -C "$tmp" rev-parse HEAD) $item"
+	done <"$SERIES_MAP" >"$APPLIED_MAP.tmp"
+	applied_is "$tmp"
+}
+
+# subject_of MAIL: the subject of its commit
 subject_of() {
 	git_k mailinfo /dev/null /dev/null <"$1" | sed -n 's/^Subject: //p'
+}
+
+# cover_text MAIL: subject and text of a cover letter, without what git adds
+cover_text() {
+	subject_of "$1"
+	echo
+	awk '!body { body = /^$/; next } /^.* \([0-9]+\):$/ { exit }
+		/^$/ { blank = blank "\n"; next } { printf "%s%s\n", blank, $0; blank = "" }' "$1"
+}
+
+# cover_commit TREE TOPIC: the empty commit that a topic begins with
+cover_commit() {
+	local file date
+
+	file=$(item_file "$2")
+	date=$(sed -n 's/^Date: //p;/^$/q' "$file")
+	cover_text "$file" | GIT_AUTHOR_DATE=$date GIT_COMMITTER_DATE=$date \
+		git_k -C "$1" commit -q --allow-empty --no-verify --cleanup=whitespace -F -
+}
+
+# conflict_of TREE BASE SUBJECT LOG: the files that a patch conflicts in, and
+# where there is a history, the upstream commit that changed them
+conflict_of() {
+	local tree=$1 base=$2 files file text
+
+	mapfile -t files < <(git_k -C "$tree" diff --name-only --diff-filter=U)
+	if [ ${#files[@]} -gt 0 ]; then
+		text="conflict in ${files[*]}"
+	else
+		mapfile -t files < <(sed -n 's/^error: patch failed: \(.*\):[0-9]*$/\1/p; s/^error: \(.*\): does not exist in index$/\1/p' "$4" | sort -u)
+		text=$(sed -n 's/^error: //p' "$4" | head -n 1)
+	fi
+	if [ "$(git_k -C "$tree" log -n 20000 --format=%s "$base" | grep -cxF -- "$3")" -gt 0 ]; then
+		text+=", a commit of that subject is there already"
+	fi
+	for file in "${files[@]}"; do
+		text+=$(upstream_of "$tree" "$base" "$file")
+	done
+	echo "${text:-$(tail -n 1 "$4")}"
+}
+
+# upstream_of TREE BASE FILE: the newest commit of BASE that touched the lines of
+# the first conflict in FILE, or FILE at all; nothing without a history
+upstream_of() {
+	local tree=$1 base=$2 file=$3 lines commit=''
+
+	[ "$(git_k -C "$tree" rev-list -n 2 --count "$base")" -eq 2 ] || return 0
+	# The lines of ours in the conflict, as numbers of what is there
+	lines=$(awk 'FNR == NR { have[++n] = $0; next }
+		/^<<<<<<< / && !in_it { in_it = 1; next }
+		in_it == 1 && (/^=======$/ || /^\|\|\|\|\|\|\| /) { exit }
+		in_it == 1 { want[++m] = $0 }
+		END { for (i = 1; m && i <= n - m + 1; i++) {
+			for (k = 1; k <= m && have[i + k - 1] == want[k]; k++) ;
+			if (k > m) { print i "," i + m - 1; exit }
+		} }' <(git_k -C "$tree" show "HEAD:$file" 2>/dev/null) "$tree/$file" 2>/dev/null || true)
+	[ -z "$lines" ] || commit=$(git_k -C "$tree" blame --porcelain -L "$lines" HEAD -- "$file" 2>/dev/null |
+		awk 'length($1) == 40 { c = $1 } /^committer-time / { t[c] = $2 } END { for (c in t) print t[c], c }' |
+		sort -rn | while read -r _ commit; do
+			! git_k -C "$tree" merge-base --is-ancestor "$commit" "$base" || { echo "$commit"; break; }
+		done)
+	[ -n "$commit" ] || commit=$(git_k -C "$tree" log -1 --format=%H "$base" -- "$file")
+	[ -z "$commit" ] || git_k -C "$tree" log -1 --format=', last changed upstream by %h ("%s")' "$commit"
 }
 
 # scratch_tree COMMIT PATCH_FILE...: $WORK/apply shows of the commit only the
@@ -278,15 +489,33 @@ drop_scratch() {
 
 NOTES=vfio-reset-state
 
-# attach_note TREE PATCH COMMIT: what patches/provenance says of a patch, as a git
-# note of its commit
-attach_note() {
-	local text
+# note_of ITEM: what is known of it, as the git note of its commit has it
+note_of() {
+	local needs
 
-	text=$(provenance_of "$2")
-	[ -n "$text" ] || die "patches/provenance says nothing of $2"
-	git_k -C "$1" notes --ref "$NOTES" add -f -m "$text" "$3" 2>/dev/null ||
+	if [[ $1 != *.patch ]]; then
+		echo "topic = $1"
+		needs=$(needs_of "$1" | xargs)
+		[ -z "$needs" ] || echo "needs = $needs"
+	fi
+	provenance_of "$1"
+}
+
+# attach_note TREE ITEM COMMIT
+attach_note() {
+	git_k -C "$1" notes --ref "$NOTES" add -f -m "$(note_of "$2")" "$3" 2>/dev/null ||
 		die "cannot add a git note in $1"
+}
+
+# clone_tree DIR: a kernel tree to work in, from $WORK/repo.git, with objects of
+# its own: the cache may go.  Nothing is checked out yet.
+clone_tree() {
+	git_k clone -q --no-checkout "${@:2}" "$WORK/repo.git" "$1"
+	git_k -C "$1" fetch -q origin "+refs/notes/$NOTES:refs/notes/$NOTES" 2>/dev/null || true
+	git_k -C "$1" update-ref refs/heads/base "$(git_k -C "$WORK/repo.git" rev-parse base)"
+	git_k -C "$1" remote remove origin
+	git_k -C "$1" config core.notesRef "refs/notes/$NOTES"
+	git_k -C "$1" config notes.rewriteRef "refs/notes/$NOTES"
 }
 
 # worktree_at NAME COMMIT: the work tree $WORK/NAME shows COMMIT; files that

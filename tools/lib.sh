@@ -101,15 +101,49 @@ is_kernel_tree() {
 	[ -f "$1/MAINTAINERS" ] && [ -f "$1/Kbuild" ] && [ -f "$1/drivers/pci/pci.c" ]
 }
 
-# The patches in order, comments of the series file left out
-series_patches() {
-	sed -e 's/[[:space:]]*#.*//' -e '/^$/d' "$TOP/patches/series"
+# usage: the comment at the head of the tool that was called, without the licence
+usage() { awk 'NR <= 3 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' "$0"; }
+
+# Which series it is: the topics of patches/series or, for a base that has a
+# series of its own, STABLE = stable/NAME (choose_base sets it)
+STABLE=''
+PROVENANCE=$TOP/patches/provenance
+
+# topics: in order.  All that the tools call a topic is a directory in patches/.
+topics() {
+	if [ -n "$STABLE" ]; then
+		echo "$STABLE"
+	else
+		sed -e 's/[[:space:]]*#.*//' -e 's/[[:space:]]*:.*//' -e '/^$/d' "$TOP/patches/series"
+	fi
 }
 
-# topic_patches TOPIC: those of one topic of patches/series
+# needs_of TOPIC: those that it needs directly
+needs_of() {
+	awk -v want="$1" '{ sub(/#.*/, ""); if (!sub(/:/, " ") || $1 != want) next
+		for (i = 2; i <= NF; i++) print $i }' "$TOP/patches/series"
+}
+
+# with_needs TOPIC: the topic and all that it needs, in order
+with_needs() {
+	local topic found=" $1 "
+
+	while read -r topic; do
+		[[ $found != *" $topic "* ]] || found+="$(needs_of "$topic" | xargs) "
+	done < <(topics | tac)
+	topics | grep -xF "$(xargs -n1 <<<"$found")"
+}
+
+# topic_patches TOPIC: NN-topic/0001-....patch
 topic_patches() {
-	awk -v want="$1" '/^# topic: / { topic = substr($0, 10); next } /^#/ || /^$/ { next }
-		want == "" || topic == want' "$TOP/patches/series"
+	(cd "$TOP/patches" && printf '%s\n' "$1"/0*.patch)
+}
+
+# The patches in order
+series_patches() {
+	local topic
+
+	topics | while read -r topic; do topic_patches "$topic"; done
 }
 
 # stanzas_with FILE KEY: names of the stanzas that have such a line
@@ -120,20 +154,35 @@ stanzas_with() {
 
 # provenance_of PATCH: its stanza of patches/provenance, without the name
 provenance_of() {
-	awk -v want="[$1]" '/^\[/ { on = $0 == want; next } on' "$TOP/patches/provenance"
+	awk -v want="[$1]" '/^\[/ { on = $0 == want; next } on' "$PROVENANCE"
 }
 
-# find_patch WHAT: number, file name or a part of it that only one has
+# values_of PATCH KEY: of its stanza
+values_of() {
+	provenance_of "$1" | sed -n "s/^$2[[:space:]]*=[[:space:]]*//p"
+}
+
+# find_topic WHAT: a topic, with or without its number
+find_topic() {
+	local topic
+
+	while read -r topic; do
+		case $topic in "$1" | [0-9][0-9]-"$1") echo "$topic"; return ;; esac
+	done < <(topics)
+	die "there is no topic $1; there are: $(topics | xargs)"
+}
+
+# find_patch WHAT: NN-topic/N, topic/N, file name or a part of it that only one has
 find_patch() {
 	local hits
 
 	hits=$(series_patches | grep -F -- "$1" || true)
-	if [[ $1 =~ ^[0-9]+$ ]]; then
-		hits=$(series_patches | grep -E "^0*$((10#$1))-" || true)
+	if [[ $1 =~ ^(.+)/([0-9]+)$ ]]; then
+		hits=$(series_patches | grep -E "(^|/|^[0-9][0-9]-)${BASH_REMATCH[1]//./\\.}/0*$((10#${BASH_REMATCH[2]}))-" || true)
 	fi
 	case $(grep -c . <<<"$hits" || true) in
 	1) echo "$hits" ;;
-	0) die "no patch of patches/series matches $1" ;;
-	*) die "$1 matches several patches: $(tr '\n' ' ' <<<"$hits")" ;;
+	0) die "no patch of the series matches $1" ;;
+	*) die "$1 matches several patches: $(xargs <<<"$hits")" ;;
 	esac
 }

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What comes with the reset of a device when its last user closes it?
- *
- * The driver has to be told of the reset, and the administrator of a reset
- * that was not possible.
+ * Is the driver told of the reset of a device when its last user closes it?
  *
  * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
@@ -25,9 +22,6 @@
 
 #define TRACING	"/sys/kernel/tracing/"
 #define EVENT	"vfio_pci_close_reset_test"
-
-/* What the kernel has to say on a reset that is missing */
-#define NOT_RESET	"not reset on close"
 
 static const char *device_bdf;
 
@@ -162,74 +156,6 @@ TEST_F(vfio_pci_close_callback_test, reset_done)
 	hits = kprobe_hits();
 	vfio_pci_device_cleanup(device);
 	ASSERT_EQ(hits + 1, kprobe_hits());
-}
-
-FIXTURE(vfio_pci_close_log_test) {
-	struct iommu *iommu;
-	char power_control[16];
-	char reset_method[128];
-	int kmsg;
-};
-
-FIXTURE_SETUP(vfio_pci_close_log_test)
-{
-	self->iommu = iommu_init(default_iommu_mode);
-	if (!device_can_reset(self->iommu))
-		SKIP(return, "Device does not support reset");
-
-	/* Low power might reset the device as well */
-	sysfs_device_attr_get(device_bdf, "power/control", self->power_control,
-			      sizeof(self->power_control));
-	sysfs_device_attr_set(device_bdf, "power/control", "on");
-
-	sysfs_device_attr_get(device_bdf, "reset_method", self->reset_method,
-			      sizeof(self->reset_method));
-
-	self->kmsg = kmsg_open();
-}
-
-FIXTURE_TEARDOWN(vfio_pci_close_log_test)
-{
-	ASSERT_EQ(0, close(self->kmsg));
-	if (__sysfs_device_attr_set(device_bdf, "reset_method", self->reset_method))
-		sysfs_device_attr_set(device_bdf, "reset_method", "default");
-	sysfs_device_attr_set(device_bdf, "power/control", self->power_control);
-	iommu_cleanup(self->iommu);
-}
-
-TEST_F(vfio_pci_close_log_test, no_reset_method)
-{
-	struct vfio_pci_device *device;
-	bool was_reset, logged;
-
-	/* If all is well, there is no message */
-	vfio_pci_device_cleanup(vfio_pci_device_init(device_bdf, self->iommu));
-	ASSERT_FALSE(kmsg_has(self->kmsg, device_bdf, NOT_RESET));
-
-	/* Neither open nor close can reset the function now */
-	sysfs_device_attr_set(device_bdf, "reset_method", "\n");
-	device = vfio_pci_device_init(device_bdf, self->iommu);
-	ASSERT_FALSE(device->info.flags & VFIO_DEVICE_FLAGS_RESET);
-	if (!vfio_pci_reset_mark(device)) {
-		vfio_pci_device_cleanup(device);
-		SKIP(return, "Cannot tell whether the device was reset");
-	}
-	ASSERT_FALSE(vfio_pci_reset_mark_removed(device));
-	ASSERT_FALSE(kmsg_has(self->kmsg, device_bdf, NOT_RESET));
-	vfio_pci_device_cleanup(device);
-
-	/*
-	 * There may have been a reset of the bus instead, even one which the
-	 * kernel believes to have failed.
-	 */
-	device = vfio_pci_device_init(device_bdf, self->iommu);
-	was_reset = vfio_pci_reset_mark_removed(device);
-	logged = kmsg_has(self->kmsg, device_bdf, NOT_RESET);
-	vfio_pci_device_cleanup(device);
-
-	if (was_reset)
-		SKIP(return, "The bus was reset in place of the function");
-	EXPECT_TRUE(logged);
 }
 
 int main(int argc, char *argv[])

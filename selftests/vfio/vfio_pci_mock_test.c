@@ -339,29 +339,6 @@ TEST_F_TIMEOUT(vfio_pci_mock_lost_test, not_saved_for_d3, 100)
 	EXPECT_EQ(vfio_pci_state_diff(self->t.before, self->t.after), 0);
 }
 
-/*
- * An MSI-X Table that has moved is not restored by the kernel, and the device
- * can't get it back.  All else works.
- */
-TEST_F_TIMEOUT(vfio_pci_mock_lost_test, msix_moved, 100)
-{
-	mock_change(self->msix + PCI_MSIX_TABLE, 4, self->table + 0x1000, 0);
-	backdoor_reset(self->port);
-	ASSERT_NE(self->table, sysfs_config_readl(device_bdf, self->msix + PCI_MSIX_TABLE));
-
-	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), 0);
-	ASSERT_EQ(self->bar, sysfs_config_readl(device_bdf, PCI_BASE_ADDRESS_0));
-	ASSERT_EQ(0, sysfs_config_readw(device_bdf, self->msix + PCI_MSIX_FLAGS) &
-		  PCI_MSIX_FLAGS_ENABLE);
-
-	/* There is no loss any more that would take the user's settings away */
-	vfio_pci_config_writeb(self->t.device, PCI_CACHE_LINE_SIZE, 0x20);
-	vfio_pci_cmd_set(self->t.device, PCI_COMMAND_MASTER);
-	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), 0);
-	EXPECT_EQ(0x20, sysfs_config_readb(device_bdf, PCI_CACHE_LINE_SIZE));
-	EXPECT_TRUE(sysfs_config_readw(device_bdf, PCI_COMMAND) & PCI_COMMAND_MASTER);
-}
-
 int main(int argc, char *argv[])
 {
 	device_bdf = vfio_selftests_get_bdf(&argc, argv);

@@ -475,5 +475,6 @@ TEST_F_TIMEOUT(vfio_pci_stress_test, stress, TIMEOUT)
 int main(int argc, char *argv[])
 {
 	device_bdfs = vfio_selftests_get_bdfs(&argc, argv, &nr_devices);
+	vfio_pci_open_retries = 1000;
 	return test_harness_run(argc, argv);
 }

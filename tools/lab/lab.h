@@ -121,13 +121,22 @@ void results_complete(struct results *results, const struct boot *boots, size_t 
 /* ---- table.c ------------------------------------------------------------- */
 
 struct expectation {
+	const struct conf *machines;
 	const struct conf *provenance;	/* witnesses of the patches */
+	const char *topic;		/* the patches that this is about, or NULL: all */
+	char **applied;			/* what "series" has, of it; NULL: all */
+	size_t nr_applied;
+	bool as_base;			/* what no patch names may fail as on the base */
+	bool no_um;			/* machines that are User-Mode Linux are left out */
 	const char *mutant;		/* patch taken out, or control applied */
 	const char *also[16];		/* patches that had to go with it */
 	size_t nr_also;
 	bool debug;			/* kernels with lockdep and KASAN */
 	bool partial;			/* only some machines or tests were asked for */
 };
+
+/* Is it TOPIC/0001-....patch? */
+bool patch_is_of_topic(const struct stanza *patch, const char *topic);
 
 /* Every row as it should be?  Prints the table, writes DIR/results.json */
 bool table_print(const struct results *results, const struct kernel *kernels,

@@ -99,6 +99,12 @@ static const char usage[] =
 "                    unless --machine or --test is given, only the machines and\n"
 "                    programs of its witnesses run\n"
 "  --also NAME       a patch that had to be taken out with it (may be repeated)\n"
+"  --topic NAME      the witnesses of the patches NAME/... are what is to be shown;\n"
+"                    unless --machine is given, only the machines of their rows run\n"
+"  --applied FILE    the series has these patches only, the last word of each line:\n"
+"                    what others cure may fail as on the base\n"
+"  --as-base         what no patch names may fail as on the base (old kernels)\n"
+"  --no-um           leave out machines that are User-Mode Linux\n"
 "  --machine PAT     only machines whose name matches (may be repeated)\n"
 "  --test PAT        only test programs whose name matches\n"
 "  --jobs N          boots side by side (default: twice the number of CPUs)\n"
@@ -122,6 +128,25 @@ struct options {
 	unsigned int jobs, timeout_factor, stress;
 	bool list, needs, verbose;
 };
+
+/* Of a map that tools/kernel.sh has written: COMMIT PATCH */
+static void read_applied(struct expectation *expect, const char *path)
+{
+	FILE *f = fopen(path, "r");
+	char name[512];
+
+	if (!f)
+		die("cannot read %s: %s", path, strerror(errno));
+	expect->applied = xmalloc(sizeof(*expect->applied));
+	while (fscanf(f, "%*s %511s", name) == 1) {
+		expect->applied = realloc(expect->applied,
+					  (expect->nr_applied + 1) * sizeof(*expect->applied));
+		if (!expect->applied)
+			die("out of memory");
+		expect->applied[expect->nr_applied++] = xstrdup(name);
+	}
+	fclose(f);
+}
 
 static void add_kernel(struct options *o, const char *arg)
 {
@@ -161,7 +186,7 @@ static const char *const machine_keys[] = {
 
 /* Of patches/provenance and ci/controls/controls.conf, some of which only scripts read */
 static const char *const patch_keys[] = {
-	"topic", "upstream", "stable", "untested", "witness", "cures", "cures-debug", "may-fail",
+	"rfc", "upstream", "stable", "untested", "witness", "cures", "cures-debug", "may-fail",
 	"undo", "without-also", "control", "undoes", NULL
 };
 
@@ -175,6 +200,10 @@ static void parse_options(struct options *o, int argc, char *argv[])
 		{ "kernel", required_argument, NULL, 'k' },
 		{ "mutant", required_argument, NULL, 'w' },
 		{ "also", required_argument, NULL, 'A' },
+		{ "topic", required_argument, NULL, 'T' },
+		{ "applied", required_argument, NULL, 'a' },
+		{ "as-base", no_argument, NULL, 'b' },
+		{ "no-um", no_argument, NULL, 'U' },
 		{ "machine", required_argument, NULL, 'M' },
 		{ "test", required_argument, NULL, 't' },
 		{ "jobs", required_argument, NULL, 'j' },
@@ -211,6 +240,10 @@ static void parse_options(struct options *o, int argc, char *argv[])
 			kernels[nr++] = optarg;
 			break;
 		case 'w': o->mutant = optarg; break;
+		case 'T': o->expect.topic = optarg; break;
+		case 'a': read_applied(&o->expect, optarg); break;
+		case 'b': o->expect.as_base = true; break;
+		case 'U': o->expect.no_um = true; break;
 		case 'M':
 			if (o->nr_patterns == ARRAY_SIZE(o->patterns))
 				die("too many --machine");
@@ -264,16 +297,17 @@ static const struct stanza *find_patch(const struct options *o)
 
 /*
  * Does a witness of the patch, MACHINE/PROGRAM/TEST, speak of this machine and,
- * unless NULL, of this program?
+ * unless NULL, of this program?  With @cures, also what it has a part in.
  */
 static bool has_witness_on(const struct stanza *patch, const char *machine,
-			   const char *program)
+			   const char *program, bool cures)
 {
 	for (size_t i = 0; i < patch->nr_lines; i++) {
 		char *pattern, *prog, *end;
 		bool match;
 
-		if (strcmp(patch->lines[i].key, "witness"))
+		if (strcmp(patch->lines[i].key, "witness") &&
+		    (!cures || strcmp(patch->lines[i].key, "cures")))
 			continue;
 		pattern = xstrdup(patch->lines[i].value);
 		prog = strchr(pattern, '/');
@@ -295,8 +329,17 @@ static bool has_witness_on(const struct stanza *patch, const char *machine,
 static bool machine_wanted(const struct options *o, const struct stanza *machine,
 			   const struct stanza *patch)
 {
-	if (!o->nr_patterns)
-		return !patch || has_witness_on(patch, machine->name, NULL);
+	if (o->expect.no_um && machine_is_um(machine))
+		return false;
+	if (!o->nr_patterns && patch)
+		return has_witness_on(patch, machine->name, NULL, false);
+	if (!o->nr_patterns) {
+		for (size_t i = 0; o->expect.topic && i < o->provenance.nr_stanzas; i++)
+			if (patch_is_of_topic(&o->provenance.stanzas[i], o->expect.topic) &&
+			    has_witness_on(&o->provenance.stanzas[i], machine->name, NULL, true))
+				return true;
+		return !o->expect.topic;
+	}
 	for (size_t i = 0; i < o->nr_patterns; i++)
 		if (!fnmatch(o->patterns[i], machine->name, 0))
 			return true;
@@ -309,7 +352,7 @@ static bool program_wanted(const char *program, const struct stanza *machine,
 {
 	if (pattern || !patch)
 		return !pattern || !fnmatch(pattern, program, 0);
-	return has_witness_on(patch, machine->name, program);
+	return has_witness_on(patch, machine->name, program, false);
 }
 
 /* Leave only the tests that are wanted; false: none is left */
@@ -553,6 +596,7 @@ int main(int argc, char *argv[])
 	results_complete(&results, boots, nr_boots);
 	results_sort(&results, &o.machines);
 
+	o.expect.machines = &o.machines;
 	o.expect.provenance = &o.provenance;
 	o.expect.mutant = o.mutant;
 	o.expect.partial = o.nr_patterns || o.test || o.stress;

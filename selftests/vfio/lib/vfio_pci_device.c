@@ -28,9 +28,17 @@
 #include "kselftest.h"
 #include <libvfio.h>
 
-/* Opening a device fails while somebody else resets it. */
-#define OPEN_RETRIES 1000
-#define OPEN_RETRY_US 10000
+unsigned int vfio_pci_open_retries;
+
+/* Is a failed open to be tried again?  If so, wait 10 ms. */
+static bool vfio_pci_open_retry(int err, unsigned int *tries)
+{
+	if ((err != EAGAIN && err != EIO) || *tries >= vfio_pci_open_retries)
+		return false;
+
+	(*tries)++;
+	return !usleep(10000);
+}
 
 static int __vfio_pci_irq_set(struct vfio_pci_device *device,
 			      u32 index, u32 vector, u32 count, int *fds)
@@ -432,12 +440,11 @@ void __vfio_pci_group_get_device_fd(struct vfio_pci_device *device,
 static void vfio_pci_group_get_device_fd(struct vfio_pci_device *device,
 					 const char *bdf, const char *vf_token)
 {
-	int retries = OPEN_RETRIES;
+	unsigned int tries = 0;
 
 	do {
 		__vfio_pci_group_get_device_fd(device, bdf, vf_token);
-	} while (device->fd < 0 && (errno == EAGAIN || errno == EIO) && retries-- &&
-		 !usleep(OPEN_RETRY_US));
+	} while (device->fd < 0 && vfio_pci_open_retry(errno, &tries));
 
 	VFIO_ASSERT_GE(device->fd, 0);
 }
@@ -553,13 +560,12 @@ int __vfio_device_bind_iommufd(int device_fd, int iommufd, const char *vf_token)
 static void vfio_device_bind_iommufd(int device_fd, int iommufd,
 				     const char *vf_token)
 {
-	int retries = OPEN_RETRIES;
+	unsigned int tries = 0;
 	int ret;
 
 	do {
 		ret = __vfio_device_bind_iommufd(device_fd, iommufd, vf_token);
-	} while ((ret == -EAGAIN || ret == -EIO) && retries-- &&
-		 !usleep(OPEN_RETRY_US));
+	} while (ret && vfio_pci_open_retry(-ret, &tries));
 
 	VFIO_ASSERT_EQ(ret, 0, "Failed VFIO_DEVICE_BIND_IOMMUFD ioctl\n");
 }

@@ -47,6 +47,12 @@ struct vfio_pci_device {
 
 struct vfio_pci_device *vfio_pci_device_alloc(const char *bdf, struct iommu *iommu);
 void vfio_pci_device_free(struct vfio_pci_device *device);
+/*
+ * How often an open that fails with EAGAIN or EIO is tried again, every 10 ms.  0,
+ * the default, is right for all tests but those that reset a device in parallel.
+ */
+extern unsigned int vfio_pci_open_retries;
+
 struct vfio_pci_device *vfio_pci_device_init(const char *bdf, struct iommu *iommu);
 void vfio_pci_device_cleanup(struct vfio_pci_device *device);
 
