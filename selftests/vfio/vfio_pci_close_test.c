@@ -566,7 +566,7 @@ TEST_F(vfio_pci_close_test, host_reset_open)
 {
 	struct test_device *device = &self->devices[0];
 	struct sibling host = { .bdf = device->bdf };
-	int ret, tries = 20;
+	int ret, refused = 0, tries = 20;
 	const char *unfit;
 	pthread_t thread;
 
@@ -584,12 +584,17 @@ TEST_F(vfio_pci_close_test, host_reset_open)
 
 	while (tries--) {
 		ret = vfio_pci_device_try_open(device->bdf, self->iommu);
-		EXPECT_EQ(0, ret) TH_LOG("open during a reset by the host: %d", ret);
+		EXPECT_TRUE(!ret || ret == -EAGAIN)
+			TH_LOG("open during a reset by the host: %d", ret);
+		refused += ret == -EAGAIN;
 	}
 
 	host.stop = true;
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 
+	/* The host resets without a pause, so a wait need not always be enough */
+	EXPECT_GT(10, refused)
+		TH_LOG("%d of 20 opens were refused", refused);
 	/* The host has gone on meanwhile */
 	EXPECT_LT(2, host.nr_resets);
 	test_device_open(device, self->iommu);

@@ -3,7 +3,7 @@
 # the patch applies with git am, as it is, on top of those before it
 
 covers() { :; }
-inputs() { cat "$TOP/patches/$PATCH" "$RAW"; }
+inputs() { cat "$MAIL" "$RAW"; }
 versions() { git --version; }
 
 # am_on COMMIT MAIL: in a tree that has only the files concerned
@@ -22,7 +22,7 @@ prove() {
 check() {
 	local ret=0
 
-	am_on "$COMMIT^" "$TOP/patches/$PATCH" >"$SCRATCH/log" || ret=1
+	am_on "$COMMIT^" "$MAIL" >"$SCRATCH/log" || ret=1
 	if [ $ret -ne 0 ]; then
 		grep -E '^error|^Patch failed' "$SCRATCH/log"
 	elif ! git_k -C "$WORK/apply" diff --quiet HEAD "$COMMIT"; then

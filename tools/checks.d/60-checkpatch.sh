@@ -7,7 +7,7 @@ codespell codespell'
 PARALLEL=yes
 
 covers() { :; }
-inputs() { cat "$TOP/patches/$PATCH"; }
+inputs() { cat "$MAIL"; }
 versions() {
 	cat "$SCRIPTS"/scripts/{checkpatch.pl,spelling.txt,const_structs.checkpatch}
 	# codespell says only its number
@@ -37,8 +37,10 @@ prove() {
 check() {
 	local ret=0
 
-	run_checkpatch "$TOP/patches/$PATCH" >"$SCRATCH/log" || ret=1
+	run_checkpatch "$MAIL" >"$SCRATCH/log" || ret=1
 	grep -q '^total: 0 errors, 0 warnings, 0 checks' "$SCRATCH/log" || ret=1
+	# It has not come to an end
+	grep -q '^total: ' "$SCRATCH/log" || { tail -n 3 "$SCRATCH/log"; return 2; }
 	[ $ret -eq 0 ] || grep -A3 -E '^(WARNING|ERROR|CHECK):' "$SCRATCH/log" | grep -v '^$' || tail -n 5 "$SCRATCH/log"
 	return $ret
 }

@@ -45,6 +45,7 @@ sphinx() {
 prove() {
 	worktree_at check base
 	mkdir -p "$SCRATCH/planted/Documentation/PCI"
+	# shellcheck disable=SC2016 # that is reStructuredText
 	printf '%s\n' 'Planted' '==' '' '.. no-such-directive:: x' '' 'See `nowhere`_.' >"$SCRATCH/planted/Documentation/PCI/planted.rst"
 	sphinx "$SCRATCH/planted" >"$SCRATCH/log"
 	cat "$SCRATCH/log"

@@ -5,7 +5,7 @@
 PARALLEL=yes
 
 covers() { :; }
-inputs() { cat "$TOP/patches/$PATCH" "$RAW" "$TOP/ci/known-commits"; prefixes_there; }
+inputs() { cat "$MAIL" "$RAW" "$TOP/ci/known-commits"; prefixes_there; }
 versions() { :; }
 
 # How the commits of a directory begin: where it is, what they may begin with.  The
@@ -66,7 +66,7 @@ form() {
 	fi
 	[ ${#subject} -le 75 ] || echo "the subject has ${#subject} characters: $subject"
 	[[ $subject != *. ]] || echo "the subject ends in a full stop: $subject"
-	[ -n "$(head -n 1 "$msg" | grep '[^[:space:]]')" ] || echo "the message has no text"
+	sed -n 1p "$msg" | grep -q '[^[:space:]]' || echo "the message has no text"
 	# Output of a program, code and addresses are not wrapped
 	awk 'length($0) > 75 && !/^( |\t|[A-Z][A-Za-z-]+: |\[[0-9]+\] )/ && / / { print "a line of " length($0) " characters: " $0 }' "$msg"
 	words=$(sed '/^[A-Z][A-Za-z-]*: [0-9a-f]\{12\}/d' "$msg" | wc -w)
@@ -116,7 +116,7 @@ prove() {
 }
 
 check() {
-	form "$TOP/patches/$PATCH" | sort >"$SCRATCH/log"
+	form "$MAIL" | sort >"$SCRATCH/log"
 	cat "$SCRATCH/log"
 	! grep -qv '^WARN: ' "$SCRATCH/log" || return 1
 	[ ! -s "$SCRATCH/log" ] || return 3

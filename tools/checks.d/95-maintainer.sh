@@ -6,7 +6,7 @@ NEEDS='perl perl'
 PARALLEL=yes
 
 covers() { :; }
-inputs() { cat "$TOP/patches/$PATCH"; tree_of "$COMMIT" MAINTAINERS; }
+inputs() { cat "$MAIL"; tree_of "$COMMIT" MAINTAINERS; }
 versions() { cat "$SCRIPTS/scripts/get_maintainer.pl"; }
 
 # maintainers COMMIT MAIL: those of the whole kernel left out, M: NAME <ADDRESS> (ROLE) and L: ADDRESS (ROLE)
@@ -34,7 +34,7 @@ prove() {
 check() {
 	local found ret=0
 
-	found=$(maintainers "$COMMIT" "$TOP/patches/$PATCH")
+	found=$(maintainers "$COMMIT" "$MAIL")
 	grep -q '^M: .*\(maintainer\|supporter\|odd fixer\)' <<<"$found" || { echo "no maintainer"; ret=1; }
 	grep -q '^L: ' <<<"$found" || { echo "no list"; ret=1; }
 	echo "$found"

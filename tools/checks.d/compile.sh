@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# shellcheck shell=bash disable=SC2034,SC2154 # read, and set, by tools/check-series
+# shellcheck shell=bash disable=SC2034,SC2153,SC2154 # read, and set, by tools/check-series
 # Sourced by the checks that compile.  Each has a build directory of its own in the work
 # tree $WORK/check, where make compiles what a patch concerns.  What the compiler says of
 # a file is kept until the file is compiled again: so all warnings of a directory are
@@ -25,7 +25,7 @@ covers() {
 inputs() {
 	echo "$BASE_TREE"
 	cat "$RAW.headers"
-	grep -E "$(printf '\t')($(sed 's/\^//g' <<<"$SOURCES|$SELFTESTS"))" "$RAW"
+	awk -F'\t' -v of="${SOURCES//\\/\\\\}|${SELFTESTS//\\/\\\\}" '$2 ~ of' "$RAW"
 }
 
 # dir_of FILE: the directory that make gets for it
@@ -217,7 +217,9 @@ built() {
 	done
 }
 
-check() {
+check() { compile_patch; }
+
+compile_patch() {
 	local dirs selftests='' missing
 
 	mapfile -t dirs < <(dirs_of)
