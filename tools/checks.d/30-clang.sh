@@ -16,7 +16,7 @@ find_clang() {
 			echo "$name"
 			return
 		fi
-	done < <(compgen -c clang | grep -E '^clang(-[0-9]+)?$' | sort -uV)
+	done < <({ compgen -c clang | grep -E '^clang(-[0-9]+)?$' || true; } | sort -uV)
 }
 
 missing() { [ -n "$clang" ] || echo "clang-19 lld-19 llvm-19"; }

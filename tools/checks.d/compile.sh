@@ -95,12 +95,19 @@ kmake() {
 # configured COMMIT: everything that can be, as modules, except for what makes a build
 # slow or stops it at the first warning
 configured() {
-	local out=$WORK/check/build-$BUILD key
+	local out=$WORK/check/build-$BUILD key with
 
+	# Objects of another compiler are made again by themselves, but they are not checked
+	# again by another checker, nor if a run was stopped between the two
+	with=$( (printf '%s\n' "${MAKE_OPTIONS[@]}" "${CHECKER[@]}" && versions) | sha256sum)
+	if [ "$(cat "$out/.with" 2>/dev/null)" != "$with" ] || { [ ${#CHECKER[@]} -gt 0 ] && [ -e "$out/.under-way" ]; }; then
+		rm -rf "$out"
+		mkdir -p "$out"
+		echo "$with" >"$out/.with"
+	fi
 	key=$( (git_k -C "$REPO" ls-tree -r "$1" | grep -E 'Kconfig|\.kunitconfig'
-		printf '%s\n' "${MAKE_OPTIONS[@]}" && "${COMPILER[@]}" --version && cat "$CHECKS/compile.sh") | sha256sum)
+		cat "$CHECKS/compile.sh") | sha256sum)
 	[ "$(cat "$out/.of" 2>/dev/null)" != "$key" ] || return 0
-	mkdir -p "$out"
 	printf '# CONFIG_%s is not set\n' WERROR DEBUG_INFO_BTF GCC_PLUGINS KASAN KCSAN KMSAN KCOV UBSAN \
 		MODVERSIONS GCOV_KERNEL RUST RANDSTRUCT_FULL FORTIFY_KUNIT_TEST >"$out/fragment"
 	echo "CONFIG_DEBUG_INFO_NONE=y" >>"$out/fragment"
@@ -124,7 +131,9 @@ compiled() {
 	[ ${#todo[@]} -gt 0 ] || return 0
 	configured "$commit" || return 2
 	for dir in "${todo[@]}"; do rm -f "$out/at/$dir/.at"; done
+	touch "$out/.under-way"
 	kmake "${todo[@]/%//}" >"$log" 2>&1 || ret=$?
+	rm "$out/.under-way"
 	# objtool speaks of objects
 	grep -E '^[^ ]*\.o: warning: objtool' "$log" | while read -r line; do
 		dir=${line%%.o:*}
