@@ -77,7 +77,7 @@ static void headers_heal(void)
 				      sizeof(power_control));
 		sysfs_device_attr_set(bdf, "power/control", "on");
 
-		for (pos = PCI_BASE_ADDRESS_0; pos <= PCI_ROM_ADDRESS; pos += 4) {
+		for (pos = PCI_BASE_ADDRESS_0; pos <= PCI_INTERRUPT_LINE; pos += 4) {
 			memcpy(&was, &headers[i][pos], sizeof(was));
 			is = sysfs_config_readl(bdf, pos);
 			if (was == is)

@@ -119,8 +119,9 @@ static const char *witness_of(const struct row *row, const char *column,
 
 /*
  * Is it a row that proves nothing in this column, whether it passes or fails:
- * one that fails on the base now and then, a witness of a patch that was only
- * taken out along with another, or a row that this patch is not alone in curing?
+ * one that fails now and then where the patch that cures it is not applied, a
+ * witness of a patch that was only taken out along with another, or a row that
+ * this patch is not alone in curing?
  */
 static bool proves_nothing(const struct row *row, const char *column,
 			   const struct expectation *expect)
@@ -131,7 +132,8 @@ static bool proves_nothing(const struct row *row, const char *column,
 		const struct stanza *patch = &expect->provenance->stanzas[i];
 		bool mutant = without && !strcmp(patch->name, expect->mutant);
 
-		if ((base || mutant) && stanza_matches(patch, "may-fail", row->id))
+		if ((base || mutant || !is_applied(patch, expect)) &&
+		    stanza_matches(patch, "may-fail", row->id))
 			return true;
 		if (mutant && stanza_cures(patch, row->id, expect))
 			return true;
