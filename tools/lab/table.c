@@ -180,7 +180,9 @@ static bool cell_as_expected(const struct row *row, size_t column, const char *n
 
 	/* A test that the series keeps from running is not cured */
 	if (v == V_SKIP)
-		return row->cell[column].reason[0] && !shown_elsewhere(row, column, name);
+		return row->cell[column].reason[0] &&
+		       (!shown_elsewhere(row, column, name) ||
+			(expect->as_base && not_cured_here(row, expect)));
 	if (v == V_NONE)
 		return true;
 	if (witness_of(row, name, expect))
