@@ -111,6 +111,8 @@ check_input() {
 	refuses "unknown machine" 2 "no machine that matches" tools/prove --no-install --machine no-such-machine
 	refuses "unknown test" 2 "no machine that matches" tools/prove --no-install --test no-such-test
 	refuses "unknown control" 2 "names 0 of" tools/prove --control no-such-fix
+	refuses "breaks that are not there" 2 "no patch is there" tools/prove --mutate "$tmp/no-such-file"
+	refuses "a break and a control" 2 "excludes" tools/prove --mutate ci/mutations --control all
 	refuses "tarball that is none" 2 "cannot unpack" \
 		env VRS_CACHE="$tmp/cache" tools/prove --no-install --tarball tools/prove
 	refuses "unreadable tarball" 2 "cannot read" tools/prove --no-install --tarball "$tmp/no.tar.xz"
