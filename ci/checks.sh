@@ -374,6 +374,17 @@ user_tree() {
 	git -C "$1" config user.email x@localhost
 }
 
+breaks_apply() {
+	local file
+
+	for file in "$TOP"/ci/mutations/*.patch; do
+		if ! grep -q '^rows: ' "$file" || ! git -C "$1" apply --check "$file"; then
+			echo "$file"
+			return 1
+		fi
+	done
+}
+
 same_tree() { [ "$(git -C "$1" rev-parse 'HEAD^{tree}')" = "$(git -C "$WORK/repo.git" rev-parse "$SERIES^{tree}")" ]; }
 
 check_apply() {
@@ -382,6 +393,7 @@ check_apply() {
 	user_tree "$tree"
 	try "git am patches/*/0*.patch" git -C "$tree" am -q "$TOP"/patches/*/0*.patch
 	try "git am gives the tree of the series" same_tree "$tree"
+	try "ci/mutations apply, and say what to boot" breaks_apply "$tree"
 	git -C "$tree" reset -q --hard origin/base
 	rm -rf "$mails" "$mails-signed"
 	try "tools/export makes mail" tools/export "$mails"
