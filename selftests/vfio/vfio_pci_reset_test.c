@@ -532,7 +532,7 @@ TEST(vfio_pci_close_reopen)
 	const u16 decode = PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
 	struct vfio_pci_state *host, *opened, *closed;
 	struct reset_test t;
-	u16 msi, msix;
+	u16 msi, msix, flags;
 
 	host = vfio_pci_state_alloc();
 	opened = vfio_pci_state_alloc();
@@ -544,13 +544,17 @@ TEST(vfio_pci_close_reopen)
 	*opened = *t.opened;
 	ASSERT_FALSE(vfio_pci_state_readw(opened, PCI_COMMAND) & PCI_COMMAND_MASTER);
 	msi = vfio_pci_state_find_cap(opened, PCI_CAP_ID_MSI);
-	if (msi)
-		ASSERT_FALSE(vfio_pci_state_readw(opened, msi + PCI_MSI_FLAGS) &
-			     PCI_MSI_FLAGS_ENABLE);
+	if (msi) {
+		flags = vfio_pci_state_readw(opened, msi + PCI_MSI_FLAGS);
+		ASSERT_FALSE(flags & PCI_MSI_FLAGS_ENABLE);
+		EXPECT_EQ(1U << ((flags & PCI_MSI_FLAGS_QMASK) >> 1), t.device->msi_info.count);
+	}
 	msix = vfio_pci_state_find_cap(opened, PCI_CAP_ID_MSIX);
-	if (msix)
-		ASSERT_FALSE(vfio_pci_state_readw(opened, msix + PCI_MSIX_FLAGS) &
-			     PCI_MSIX_FLAGS_ENABLE);
+	if (msix) {
+		flags = vfio_pci_state_readw(opened, msix + PCI_MSIX_FLAGS);
+		ASSERT_FALSE(flags & PCI_MSIX_FLAGS_ENABLE);
+		EXPECT_EQ((flags & PCI_MSIX_FLAGS_QSIZE) + 1U, t.device->msix_info.count);
+	}
 
 	reset_test_setup(&t, best_irq(&t));
 	reset_test_close(&t);
