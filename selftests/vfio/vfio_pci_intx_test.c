@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * INTx is as usable after MSI and MSI-X as it was before.
+ * INTx is as usable after MSI and MSI-X, a reset and low power as it was before.
  *
- * Best run with vfio_pci.nointxmask=1: if vfio-pci masks INTx in the device,
- * it clears INTx Disable on each enabling of INTx.
+ * For MSI and MSI-X, best run with vfio_pci.nointxmask=1: if vfio-pci masks INTx
+ * in the device, it clears INTx Disable on each enabling of INTx.
  *
  * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
 #include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include <sys/eventfd.h>
 
 #include <linux/io.h>
 #include <linux/pci_ids.h>
@@ -216,6 +220,140 @@ TEST_F(vfio_pci_intx_test, stays_masked)
 	ASSERT_TRUE(e1000_intx_arrives(device));
 }
 
+/*
+ * The user masks or unmasks INTx while the host resets the device, or while it is
+ * in D3hot.  The function is in reset for at least 100 ms (PCIe r6.0, sec 6.6.2).
+ */
+#define NR_RESETS	3
+#define IN_RESET_US	50000
+
+/* PCI_PM_CTRL_STATE_MASK */
+#define D0		0
+#define D3HOT		3
+
+FIXTURE(vfio_pci_intx_meanwhile_test) {
+	struct iommu *iommu;
+	struct vfio_pci_device *device;
+};
+
+FIXTURE_VARIANT(vfio_pci_intx_meanwhile_test) {
+	bool mask;
+};
+
+FIXTURE_VARIANT_ADD(vfio_pci_intx_meanwhile_test, mask) { .mask = true };
+FIXTURE_VARIANT_ADD(vfio_pci_intx_meanwhile_test, unmask) { .mask = false };
+
+FIXTURE_SETUP(vfio_pci_intx_meanwhile_test)
+{
+	self->iommu = iommu_init(default_iommu_mode);
+	self->device = vfio_pci_device_init(device_bdf, self->iommu);
+
+	if (!self->device->intx_info.count)
+		SKIP(return, "INTx not supported");
+
+	vfio_pci_intx_enable(self->device);
+	vfio_pci_intx_mask(self->device);
+	if (!disintx())
+		SKIP(return, "INTx is masked at the interrupt controller");
+}
+
+FIXTURE_TEARDOWN(vfio_pci_intx_meanwhile_test)
+{
+	vfio_pci_device_cleanup(self->device);
+	iommu_cleanup(self->iommu);
+}
+
+static void intx_set_masked(struct vfio_pci_device *device, bool mask)
+{
+	if (mask)
+		vfio_pci_intx_mask(device);
+	else
+		vfio_pci_intx_unmask(device);
+}
+
+static void intx_drain(struct vfio_pci_device *device)
+{
+	u64 value;
+
+	VFIO_ASSERT_EQ(read(device->msi_eventfds[0], &value, sizeof(value)), sizeof(value));
+}
+
+static bool intx_sent(struct vfio_pci_device *device)
+{
+	struct pollfd pollfd = { .events = POLLIN, .fd = device->msi_eventfds[0] };
+
+	if (poll(&pollfd, 1, 0) <= 0)
+		return false;
+
+	intx_drain(device);
+	return true;
+}
+
+static void *thread_reset(void *ended)
+{
+	sysfs_device_attr_set(device_bdf, "reset", "1");
+	__atomic_store_n((bool *)ended, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+TEST_F(vfio_pci_intx_meanwhile_test, sysfs_reset)
+{
+	int tries = 10, in_reset = 0;
+	pthread_t thread;
+	char method[64];
+	bool ended;
+
+	if (!(self->device->info.flags & VFIO_DEVICE_FLAGS_RESET))
+		SKIP(return, "Device does not support reset");
+
+	sysfs_device_attr_get(device_bdf, "reset_method", method, sizeof(method));
+
+	while (in_reset < NR_RESETS && tries--) {
+		intx_set_masked(self->device, !variant->mask);
+
+		ended = false;
+		ASSERT_EQ(0, pthread_create(&thread, NULL, thread_reset, &ended));
+		usleep(IN_RESET_US);
+		intx_set_masked(self->device, variant->mask);
+		if (!__atomic_load_n(&ended, __ATOMIC_ACQUIRE))
+			in_reset++;
+		ASSERT_EQ(0, pthread_join(thread, NULL));
+
+		/* INTx was sent instead if the device did not respond just then */
+		if (!variant->mask && intx_sent(self->device))
+			vfio_pci_intx_unmask(self->device);
+
+		ASSERT_EQ(variant->mask, disintx())
+			TH_LOG("INTx Disable does not follow the masking after a reset by %s",
+			       method);
+	}
+
+	if (!in_reset)
+		SKIP(return, "A reset by %s ends before it can be met", method);
+}
+
+TEST_F(vfio_pci_intx_meanwhile_test, d3hot)
+{
+	u8 pm = sysfs_config_find_capability(device_bdf, PCI_CAP_ID_PM);
+	u16 pmcsr;
+
+	if (!pm)
+		SKIP(return, "Device does not have Power Management");
+	pmcsr = sysfs_config_readw(device_bdf, pm + PCI_PM_CTRL);
+	if (pmcsr & PCI_PM_CTRL_NO_SOFT_RESET)
+		SKIP(return, "Device has No_Soft_Reset set");
+
+	intx_set_masked(self->device, !variant->mask);
+
+	pmcsr = vfio_pci_config_readw(self->device, pm + PCI_PM_CTRL) & ~PCI_PM_CTRL_STATE_MASK;
+	vfio_pci_config_writew(self->device, pm + PCI_PM_CTRL, pmcsr | D3HOT);
+	intx_set_masked(self->device, variant->mask);
+	vfio_pci_config_writew(self->device, pm + PCI_PM_CTRL, pmcsr | D0);
+
+	ASSERT_EQ(variant->mask, disintx())
+		TH_LOG("INTx Disable does not follow the masking after D3hot");
+}
+
 /* Low power leaves INTx masked if, and only if, it was. */
 FIXTURE(vfio_pci_intx_low_power_test) {
 	struct iommu *iommu;
@@ -252,13 +390,6 @@ static void use_low_power(struct vfio_pci_device *device)
 	feature_set(device, VFIO_DEVICE_FEATURE_LOW_POWER_EXIT);
 }
 
-static void intx_drain(struct vfio_pci_device *device)
-{
-	u64 value;
-
-	VFIO_ASSERT_EQ(read(device->msi_eventfds[0], &value, sizeof(value)), sizeof(value));
-}
-
 TEST_F(vfio_pci_intx_low_power_test, masked)
 {
 	struct vfio_pci_device *device = self->device;
@@ -290,6 +421,65 @@ TEST_F(vfio_pci_intx_low_power_test, unmasked)
 	intx_drain(device);
 	use_low_power(device);
 	ASSERT_FALSE(e1000_intx_raise(device));
+	e1000_intx_clear(device);
+	vfio_pci_intx_disable(device);
+}
+
+/* An eventfd that unmasks INTx, which does not wake the device up as an ioctl does */
+static int intx_unmask_eventfd(struct vfio_pci_device *device)
+{
+	struct {
+		struct vfio_irq_set set;
+		s32 fd;
+	} irq = {
+		.set = {
+			.argsz = sizeof(irq),
+			.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK,
+			.index = VFIO_PCI_INTX_IRQ_INDEX,
+			.count = 1,
+		},
+		.fd = eventfd(0, 0),
+	};
+
+	VFIO_ASSERT_GE(irq.fd, 0);
+	ioctl_assert(device->fd, VFIO_DEVICE_SET_IRQS, &irq);
+	return irq.fd;
+}
+
+/* The port stays awake, so that UNMASK reaches the device */
+TEST_F(vfio_pci_intx_low_power_test, unmasked_meanwhile)
+{
+	struct vfio_pci_device *device = self->device;
+	char *port = sysfs_upstream_bridge_get(device_bdf);
+	char control[16];
+	u64 one = 1;
+	int fd;
+
+	if (!port)
+		SKIP(return, "No port above the device");
+
+	vfio_pci_intx_enable(device);
+	vfio_pci_intx_mask(device);
+	fd = intx_unmask_eventfd(device);
+	if (!disintx())
+		SKIP(return, "INTx is masked at the interrupt controller");
+
+	sysfs_device_attr_get(port, "power/control", control, sizeof(control));
+	sysfs_device_attr_set(port, "power/control", "on");
+
+	feature_set(device, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY);
+	VFIO_ASSERT_TRUE(sysfs_device_suspends(device_bdf, SUSPEND_MS));
+	ASSERT_EQ(sizeof(one), write(fd, &one, sizeof(one)));
+	feature_set(device, VFIO_DEVICE_FEATURE_LOW_POWER_EXIT);
+
+	close(fd);
+	sysfs_device_attr_set(port, "power/control", control);
+	free(port);
+
+	if (intx_sent(device))
+		vfio_pci_intx_unmask(device);
+	ASSERT_FALSE(disintx());
+	ASSERT_TRUE(e1000_intx_raise(device));
 	e1000_intx_clear(device);
 	vfio_pci_intx_disable(device);
 }

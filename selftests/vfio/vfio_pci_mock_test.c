@@ -169,6 +169,101 @@ TEST_F_TIMEOUT(vfio_pci_mock_test, gone, 1000)
 	EXPECT_EQ(check_state(&self->t, 1), 0);
 }
 
+/* The user resets the device by a write to config space */
+FIXTURE(vfio_pci_mock_flr_test) {
+	struct iommu *iommu;
+	struct vfio_pci_device *device;
+};
+
+FIXTURE_SETUP(vfio_pci_mock_flr_test)
+{
+	char path[PATH_MAX];
+
+	mock_path(path, sizeof(path), "fault");
+	if (access(path, W_OK))
+		SKIP(return, "%s is no software device", device_bdf);
+
+	mock_inject("");
+	self->iommu = iommu_init(MODE_VFIO_TYPE1_IOMMU);
+	self->device = vfio_pci_device_init(device_bdf, self->iommu);
+}
+
+FIXTURE_TEARDOWN(vfio_pci_mock_flr_test)
+{
+	vfio_pci_device_cleanup(self->device);
+	iommu_cleanup(self->iommu);
+}
+
+TEST_F_TIMEOUT(vfio_pci_mock_flr_test, once, 100)
+{
+	u8 exp = sysfs_config_find_capability(device_bdf, PCI_CAP_ID_EXP);
+	u8 af = sysfs_config_find_capability(device_bdf, PCI_CAP_ID_AF);
+	unsigned int flrs = mock_count("stats", "flr");
+	u16 devctl;
+
+	if (af) {
+		vfio_pci_config_writeb(self->device, af + PCI_AF_CTRL, PCI_AF_CTRL_FLR);
+		EXPECT_EQ(++flrs, mock_count("stats", "flr"));
+	}
+	if (exp && (sysfs_config_readl(device_bdf, exp + PCI_EXP_DEVCAP) & PCI_EXP_DEVCAP_FLR)) {
+		devctl = vfio_pci_config_readw(self->device, exp + PCI_EXP_DEVCTL);
+		vfio_pci_config_writew(self->device, exp + PCI_EXP_DEVCTL,
+				       devctl | PCI_EXP_DEVCTL_BCR_FLR);
+		EXPECT_EQ(++flrs, mock_count("stats", "flr"));
+	}
+}
+
+/* A closed device that has dropped out */
+FIXTURE(vfio_pci_mock_open_test) {
+	struct iommu *iommu;
+};
+
+FIXTURE_SETUP(vfio_pci_mock_open_test)
+{
+	char path[PATH_MAX];
+
+	mock_path(path, sizeof(path), "fault");
+	if (access(path, W_OK))
+		SKIP(return, "%s is no software device", device_bdf);
+
+	mock_inject("");
+	sysfs_device_attr_set(device_bdf, "reset_method", "flr");
+	self->iommu = iommu_init(MODE_IOMMUFD);
+}
+
+FIXTURE_TEARDOWN(vfio_pci_mock_open_test)
+{
+	mock_inject("");
+	iommu_cleanup(self->iommu);
+	sysfs_device_attr_set(device_bdf, "reset_method", "default");
+}
+
+/* Its own reset does not help, but that of its bus does */
+TEST_F_TIMEOUT(vfio_pci_mock_open_test, revived, 1000)
+{
+	unsigned int resets = mock_count("stats", "hot_reset");
+	struct vfio_pci_device *device;
+
+	mock_inject("gone_at=1 gone_until_reset");
+	device = vfio_pci_device_init(device_bdf, self->iommu);
+	EXPECT_EQ(resets + 1, mock_count("stats", "hot_reset"));
+	EXPECT_EQ(sysfs_config_readw(device_bdf, PCI_VENDOR_ID),
+		  vfio_pci_config_readw(device, PCI_VENDOR_ID));
+	EXPECT_EQ(sysfs_config_readl(device_bdf, PCI_BASE_ADDRESS_0),
+		  vfio_pci_config_readl(device, PCI_BASE_ADDRESS_0));
+	vfio_pci_device_cleanup(device);
+}
+
+/* Nothing helps */
+TEST_F_TIMEOUT(vfio_pci_mock_open_test, dead, 1000)
+{
+	mock_inject("gone_at=1");
+	EXPECT_EQ(-EIO, vfio_pci_device_try_open(device_bdf, self->iommu));
+
+	mock_inject("");
+	EXPECT_EQ(0, vfio_pci_device_try_open(device_bdf, self->iommu));
+}
+
 /* A reset that only the device knows of, and what may be wrong with it then */
 FIXTURE(vfio_pci_mock_lost_test) {
 	struct mock_test t;

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <sys/ioctl.h>
@@ -372,15 +373,29 @@ struct reader {
 	atomic_bool stop;
 	atomic_int nr_reads;
 	int nr_failed;
+	u64 longest_ms;
 };
+
+static u64 now_ms(void)
+{
+	struct timespec ts;
+
+	VFIO_ASSERT_EQ(clock_gettime(CLOCK_MONOTONIC, &ts), 0);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
 
 static void *thread_read(void *arg)
 {
 	struct reader *reader = arg;
+	u64 start, took;
 
 	while (!reader->stop) {
+		start = now_ms();
 		if (readl(reader->vaddr) != reader->val)
 			reader->nr_failed++;
+		took = now_ms() - start;
+		if (took > reader->longest_ms)
+			reader->longest_ms = took;
 		reader->nr_reads++;
 	}
 
@@ -394,6 +409,7 @@ TEST_F_TIMEOUT(vfio_pci_reset_path_test, mapping, 60)
 	struct reader reader = {};
 	struct vfio_pci_bar *bar;
 	pthread_t thread;
+	u64 reset_ms;
 
 	if (!reset_path_open(t))
 		SKIP(return, "Device does not support reset");
@@ -413,11 +429,58 @@ TEST_F_TIMEOUT(vfio_pci_reset_path_test, mapping, 60)
 	while (!reader.nr_reads)
 		usleep(1000);
 
+	reset_ms = now_ms();
 	vfio_pci_device_reset(t->device);
+	reset_ms = now_ms() - reset_ms;
 	reader.stop = true;
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(0, reader.nr_failed)
 		TH_LOG("%d reads of %d", reader.nr_failed, reader.nr_reads);
+	/* A short one may be over before the reader runs */
+	if (reset_ms >= 50) {
+		EXPECT_LE(reset_ms / 2, reader.longest_ms)
+			TH_LOG("No read waited for a reset of %lu ms", reset_ms);
+	}
+	reset_test_check(t);
+}
+
+struct host_reset {
+	atomic_bool ended;
+	int ret;
+};
+
+static void *thread_host_reset(void *arg)
+{
+	struct host_reset *reset = arg;
+
+	reset->ret = __sysfs_device_attr_set(device_bdf, "reset", "1");
+	reset->ended = true;
+	return NULL;
+}
+
+/* The host does that through sysfs.  The user knows nothing of it. */
+TEST_F_TIMEOUT(vfio_pci_reset_path_test, host_reset, 60)
+{
+	struct reset_test *t = &self->t;
+	struct host_reset reset = {};
+	pthread_t thread;
+	u16 cmd;
+
+	if (!reset_path_open(t))
+		SKIP(return, "Device does not support reset");
+
+	cmd = vfio_pci_config_readw(t->device, PCI_COMMAND);
+	reset_test_mark(t, reset_method_is_reset());
+	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_host_reset, &reset));
+	while (!reset.ended) {
+		vfio_pci_config_writew(t->device, PCI_COMMAND, cmd);
+		usleep(1000);
+	}
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(0, reset.ret);
+
+	/* Nothing comes later that takes away what the user has set */
+	usleep(300000);
 	reset_test_check(t);
 }
 
