@@ -169,6 +169,24 @@ TEST_F_TIMEOUT(vfio_pci_mock_test, gone, 1000)
 	EXPECT_EQ(check_state(&self->t, 1), 0);
 }
 
+/* A device that does not respond for a while has lost nothing */
+TEST_F_TIMEOUT(vfio_pci_mock_test, gone_command, 100)
+{
+	struct vfio_pci_device *device = self->t.device;
+	u16 cmd = vfio_pci_config_readw(device, PCI_COMMAND);
+
+	mock_inject("gone_at=1");
+	vfio_pci_config_writew(device, PCI_COMMAND, cmd);
+	EXPECT_GT(mock_count("stats", "gone"), 0);
+	mock_inject("");
+	self->t.urs = mock_urs();
+
+	vfio_pci_config_writew(device, PCI_COMMAND, cmd);
+	/* Nothing comes later */
+	usleep(300000);
+	EXPECT_EQ(check_state(&self->t, 0), 0);
+}
+
 /* The user resets the device by a write to config space */
 FIXTURE(vfio_pci_mock_flr_test) {
 	struct iommu *iommu;
