@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -93,6 +95,59 @@ TEST_F(vfio_pci_dmabuf_test, memory_space)
 	vfio_pci_cmd_set(self->device, PCI_COMMAND_MEMORY);
 	ASSERT_USABLE(self->dmabuf);
 	vfio_pci_device_reset(self->device);
+	ASSERT_USABLE(self->dmabuf);
+}
+
+struct mapper {
+	struct iommu *iommu;
+	int dmabuf;
+	atomic_bool stop;
+	atomic_int nr_mapped;
+	int nr_revoked;
+	int error;
+};
+
+static void *thread_map(void *arg)
+{
+	struct mapper *mapper = arg;
+	int ret;
+
+	while (!mapper->stop) {
+		ret = iommu_dmabuf_try_map(mapper->iommu, mapper->dmabuf);
+		if (!ret)
+			mapper->nr_mapped++;
+		else if (ret == -ENODEV)
+			mapper->nr_revoked++;
+		else
+			mapper->error = ret;
+		usleep(1000);
+	}
+
+	return NULL;
+}
+
+/* Nobody can map it during a reset, which takes at least 100 ms if it is an FLR */
+TEST_F(vfio_pci_dmabuf_test, reset_meanwhile)
+{
+	struct mapper mapper = { .iommu = self->iommu, .dmabuf = self->dmabuf };
+	char method[64];
+	pthread_t thread;
+
+	if (!(self->device->info.flags & VFIO_DEVICE_FLAGS_RESET))
+		SKIP(return, "Device does not support reset");
+	sysfs_device_attr_get(device_bdf, "reset_method", method, sizeof(method));
+	if (strncmp(method, "flr", 3))
+		SKIP(return, "A reset by %s may be too short", method);
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_map, &mapper));
+	while (!mapper.nr_mapped && !mapper.error)
+		usleep(1000);
+	vfio_pci_device_reset(self->device);
+	mapper.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+
+	EXPECT_EQ(0, mapper.error);
+	EXPECT_LT(0, mapper.nr_revoked);
 	ASSERT_USABLE(self->dmabuf);
 }
 

@@ -32,15 +32,23 @@ FIXTURE(vfio_pci_low_power_test) {
 };
 
 FIXTURE_VARIANT(vfio_pci_low_power_test) {
+	bool low_power;
 	bool d3hot;
 };
 
 /* VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY */
 FIXTURE_VARIANT_ADD(vfio_pci_low_power_test, low_power) {
+	.low_power = true,
 };
 
 /* By a write to the PM capability */
 FIXTURE_VARIANT_ADD(vfio_pci_low_power_test, d3hot) {
+	.d3hot = true,
+};
+
+/* Low power of a device that the user has put in D3hot ends in D0 */
+FIXTURE_VARIANT_ADD(vfio_pci_low_power_test, low_power_d3hot) {
+	.low_power = true,
 	.d3hot = true,
 };
 
@@ -72,28 +80,30 @@ static u16 power_state(u8 pm)
 	return sysfs_config_readw(device_bdf, pm + PCI_PM_CTRL) & PCI_PM_CTRL_STATE_MASK;
 }
 
-static void low_power_entry(struct vfio_pci_device *device, u8 pm, bool d3hot)
+static void low_power_entry(struct vfio_pci_device *device, u8 pm, bool low_power,
+			    bool d3hot)
 {
 	if (d3hot) {
 		vfio_pci_config_writew(device, pm + PCI_PM_CTRL, D3HOT);
 		VFIO_ASSERT_EQ(power_state(pm), D3HOT);
-	} else {
+	}
+	if (low_power) {
 		feature_set(device, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY);
 		VFIO_ASSERT_TRUE(sysfs_device_suspends(device_bdf, SUSPEND_MS));
 	}
 }
 
-static void low_power_exit(struct vfio_pci_device *device, u8 pm, bool d3hot)
+static void low_power_exit(struct vfio_pci_device *device, u8 pm, bool low_power)
 {
-	if (d3hot)
-		vfio_pci_config_writew(device, pm + PCI_PM_CTRL, D0);
-	else
+	if (low_power)
 		feature_set(device, VFIO_DEVICE_FEATURE_LOW_POWER_EXIT);
+	else
+		vfio_pci_config_writew(device, pm + PCI_PM_CTRL, D0);
 	VFIO_ASSERT_EQ(power_state(pm), D0);
 }
 
-#define ENTRY() low_power_entry(self->device, self->pm, variant->d3hot)
-#define EXIT() low_power_exit(self->device, self->pm, variant->d3hot)
+#define ENTRY() low_power_entry(self->device, self->pm, variant->low_power, variant->d3hot)
+#define EXIT() low_power_exit(self->device, self->pm, variant->low_power)
 
 TEST_F(vfio_pci_low_power_test, state)
 {
