@@ -282,6 +282,26 @@ TEST_F_TIMEOUT(vfio_pci_mock_open_test, dead, 1000)
 	EXPECT_EQ(0, vfio_pci_device_try_open(device_bdf, self->iommu));
 }
 
+/* What is in its place by then may be another device, which must not be reset */
+TEST_F_TIMEOUT(vfio_pci_mock_open_test, unbound_dead, 1000)
+{
+	struct vfio_pci_device *device;
+	unsigned int resets;
+
+	sysfs_device_attr_set(device_bdf, "reset_method", "bus");
+	device = vfio_pci_device_init(device_bdf, self->iommu);
+	mock_inject("gone_at=1");
+	vfio_pci_device_cleanup(device);
+
+	resets = mock_count("stats", "hot_reset");
+	sysfs_driver_unbind(device_bdf);
+	EXPECT_EQ(resets, mock_count("stats", "hot_reset"));
+
+	mock_inject("");
+	sysfs_driver_bind(device_bdf, "vfio-pci");
+	EXPECT_EQ(0, vfio_pci_device_try_open(device_bdf, self->iommu));
+}
+
 /* A reset that only the device knows of, and what may be wrong with it then */
 FIXTURE(vfio_pci_mock_lost_test) {
 	struct mock_test t;
