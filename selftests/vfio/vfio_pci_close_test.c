@@ -596,7 +596,7 @@ TEST_F(vfio_pci_close_test, host_reset_open)
 	EXPECT_GT(10, refused)
 		TH_LOG("%d of 20 opens were refused", refused);
 	/* The host has gone on meanwhile */
-	EXPECT_LT(2, host.nr_resets);
+	EXPECT_LT(2, atomic_load(&host.nr_resets));
 	test_device_open(device, self->iommu);
 	test_device_close(device);
 }

@@ -428,22 +428,18 @@ TEST_F(vfio_pci_intx_low_power_test, unmasked)
 /* An eventfd that unmasks INTx, which does not wake the device up as an ioctl does */
 static int intx_unmask_eventfd(struct vfio_pci_device *device)
 {
-	struct {
-		struct vfio_irq_set set;
-		s32 fd;
-	} irq = {
-		.set = {
-			.argsz = sizeof(irq),
-			.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK,
-			.index = VFIO_PCI_INTX_IRQ_INDEX,
-			.count = 1,
-		},
-		.fd = eventfd(0, 0),
-	};
+	u8 buf[sizeof(struct vfio_irq_set) + sizeof(s32)] __aligned(4) = {};
+	struct vfio_irq_set *irq = (void *)buf;
+	int fd = eventfd(0, 0);
 
-	VFIO_ASSERT_GE(irq.fd, 0);
-	ioctl_assert(device->fd, VFIO_DEVICE_SET_IRQS, &irq);
-	return irq.fd;
+	VFIO_ASSERT_GE(fd, 0);
+	irq->argsz = sizeof(buf);
+	irq->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK;
+	irq->index = VFIO_PCI_INTX_IRQ_INDEX;
+	irq->count = 1;
+	*(s32 *)irq->data = fd;
+	ioctl_assert(device->fd, VFIO_DEVICE_SET_IRQS, irq);
+	return fd;
 }
 
 /* The port stays awake, so that UNMASK reaches the device */

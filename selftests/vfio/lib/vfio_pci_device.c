@@ -328,21 +328,18 @@ struct vfio_pci_bar *vfio_pci_mapped_bar(struct vfio_pci_device *device)
 
 int vfio_pci_dmabuf_export(struct vfio_pci_device *device)
 {
-	struct {
-		struct vfio_device_feature_dma_buf dmabuf;
-		struct vfio_region_dma_range range;
-	} data = {
-		.dmabuf = {
-			.region_index = vfio_pci_mapped_bar(device)->info.index,
-			.open_flags = O_RDWR | O_CLOEXEC,
-			.nr_ranges = 1,
-		},
-		.range = { .length = getpagesize() },
-	};
+	u8 buf[sizeof(struct vfio_device_feature_dma_buf) +
+	       sizeof(struct vfio_region_dma_range)] __aligned(8) = {};
+	struct vfio_device_feature_dma_buf *dmabuf = (void *)buf;
+
+	dmabuf->region_index = vfio_pci_mapped_bar(device)->info.index;
+	dmabuf->open_flags = O_RDWR | O_CLOEXEC;
+	dmabuf->nr_ranges = 1;
+	dmabuf->dma_ranges[0].length = getpagesize();
 
 	return vfio_device_feature_ioctl(device->fd, VFIO_DEVICE_FEATURE_GET |
 					 VFIO_DEVICE_FEATURE_DMA_BUF,
-					 &data, sizeof(data));
+					 buf, sizeof(buf));
 }
 
 bool vfio_pci_mapping_works(const void *vaddr)
