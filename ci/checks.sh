@@ -400,6 +400,7 @@ check_apply() {
 	while read -r topic; do
 		try "b4 shazam applies $topic" env -C "$tree" b4 --offline-mode shazam -m "$mails/$topic/series.mbox"
 	done < <(topics)
+	git -C "$tree" am --abort 2>/dev/null || :
 	try "b4 shazam gives the tree of the series" same_tree "$tree"
 	try "tools/export signs for who submits" tools/export --submit "A Person <person@example.org>" \
 		--assisted-by "LLM" "$mails-signed"

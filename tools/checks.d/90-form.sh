@@ -67,6 +67,8 @@ form() {
 	[ ${#subject} -le 75 ] || echo "the subject has ${#subject} characters: $subject"
 	[[ $subject != *. ]] || echo "the subject ends in a full stop: $subject"
 	sed -n 1p "$msg" | grep -q '[^[:space:]]' || echo "the message has no text"
+	# b4 0.12 takes it for the beginning of another mail, and drops the patch
+	grep '^From ' "$msg" | sed 's/^/a line that begins with From: /' || :
 	# Output of a program, code and addresses are not wrapped
 	awk 'length($0) > 75 && !/^( |\t|[A-Z][A-Za-z-]+: |\[[0-9]+\] )/ && / / { print "a line of " length($0) " characters: " $0 }' "$msg"
 	words=$(sed '/^[A-Z][A-Za-z-]*: [0-9a-f]\{12\}/d' "$msg" | wc -w)
