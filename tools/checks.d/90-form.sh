@@ -100,6 +100,7 @@ prove() {
 		printf '%s\n' "From: A <a@localhost>" "Date: Thu, 1 Jan 2026 00:00:00 +0000" \
 			"Subject: [PATCH] pci: This subject is too long, it has more than the seventy-five characters allowed." "" \
 			"A line of the message that is too long, because nobody has wrapped it where it should have been." "" \
+			"From here on, b4 sees another mail." "" \
 			"$(printf 'word %.0s' {1..14})"
 		printf 'word word word word word word word word word word\n%.0s' {1..32}
 		printf '%s\n' "" "Fixes: 12345 (\"short\")" "Fixes: 123456789abc (\"unknown\")" \
@@ -112,7 +113,7 @@ prove() {
 	form "$mail-2" >>"$SCRATCH/log"
 	cat "$SCRATCH/log"
 	for n in "begin as others" "the subject has" "full stop" "a line of" "words, more" "only a person" \
-		"Cc: stable" "wants 12 digits" "not in ci/known" "another subject" "no text"; do
+		"Cc: stable" "wants 12 digits" "not in ci/known" "another subject" "no text" "begins with From"; do
 		grep -q "$n" "$SCRATCH/log" || { echo "not found: $n"; return 1; }
 	done
 }
