@@ -9,17 +9,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <sys/ioctl.h>
 
-#include <linux/io.h>
 #include <linux/limits.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
@@ -36,8 +31,9 @@ static int nr_devices;
 struct device {
 	struct vfio_pci_device *vfio;
 	struct vfio_pci_state *before;
+	struct vfio_pci_state *marked;	/* the same, with the mark of vfio_pci_reset_mark() */
 	struct vfio_pci_state *after;
-	bool marked;
+	bool has_mark;
 };
 
 static const char *unfit(void)
@@ -52,27 +48,27 @@ static const char *unfit(void)
 static void device_open(struct device *d, const char *bdf, struct iommu *iommu)
 {
 	d->before = vfio_pci_state_alloc();
+	d->marked = vfio_pci_state_alloc();
 	d->after = vfio_pci_state_alloc();
 	d->vfio = vfio_pci_device_init(bdf, iommu);
 	if (!vfio_pci_state_fill(d->vfio))
 		printf("No register could be set to a value other than its default\n");
 	vfio_pci_cmd_set(d->vfio, PCI_COMMAND_MEMORY);
 	vfio_pci_state_read(d->vfio, d->before);
-	d->marked = vfio_pci_reset_mark(d->vfio);
+	d->has_mark = vfio_pci_reset_mark(d->vfio);
+	vfio_pci_state_read(d->vfio, d->marked);
 }
 
-/* Has the device what it had, and was it reset? */
+/* Has the device what it had, and was it reset if, and only if, it should be? */
 static bool device_is_right(struct device *d, bool reset)
 {
-	bool was_reset = d->marked ? vfio_pci_reset_mark_removed(d->vfio) : reset;
-
-	if (was_reset != reset)
-		printf("%s: %s reset\n", d->vfio->bdf, was_reset ? "was" : "was not");
-	if (was_reset) {
-		vfio_pci_state_read(d->vfio, d->after);
-		return reset && !vfio_pci_state_diff(d->before, d->after);
+	if (d->has_mark && vfio_pci_reset_mark_removed(d->vfio) != reset) {
+		printf("%s: %s reset\n", d->vfio->bdf, reset ? "was not" : "was");
+		return false;
 	}
-	return !reset;
+
+	vfio_pci_state_read(d->vfio, d->after);
+	return !vfio_pci_state_diff(reset ? d->before : d->marked, d->after);
 }
 
 static void device_close(struct device *d)
@@ -80,19 +76,13 @@ static void device_close(struct device *d)
 	vfio_pci_device_cleanup(d->vfio);
 	d->vfio = NULL;
 	free(d->before);
+	free(d->marked);
 	free(d->after);
 }
 
-/* By its owner, without group file descriptors if @nr_fds is 0 */
-static int hot_reset(struct device *d, int nr_fds, const s32 *fds)
+static int hot_reset(struct device *d, const s32 *group_fds, u32 nr_group_fds)
 {
-	u8 buf[sizeof(struct vfio_pci_hot_reset) + NR_DEVICES * sizeof(s32)] = {};
-	struct vfio_pci_hot_reset *arg = (void *)buf;
-
-	arg->argsz = sizeof(*arg) + nr_fds * sizeof(s32);
-	arg->count = nr_fds;
-	memcpy(arg->group_fds, fds, nr_fds * sizeof(s32));
-	return ioctl(d->vfio->fd, VFIO_DEVICE_PCI_HOT_RESET, arg) ? -errno : 0;
+	return vfio_pci_device_hot_reset(d->vfio, group_fds, nr_group_fds);
 }
 
 /* Does VFIO say that the caller owns all devices that are reset together? */
@@ -138,7 +128,7 @@ TEST_F_TIMEOUT(vfio_pci_hot_reset_test, own, 60)
 {
 	device_open(&self->device[1], device_bdfs[1], self->iommu[0]);
 	EXPECT_TRUE(hot_reset_owned(&self->device[0]));
-	ASSERT_EQ(0, hot_reset(&self->device[0], 0, NULL));
+	ASSERT_EQ(0, hot_reset(&self->device[0], NULL, 0));
 	for (int i = 0; i < NR_DEVICES; i++)
 		EXPECT_TRUE(device_is_right(&self->device[i], true));
 }
@@ -147,7 +137,7 @@ TEST_F_TIMEOUT(vfio_pci_hot_reset_test, own, 60)
 TEST_F_TIMEOUT(vfio_pci_hot_reset_test, not_open, 60)
 {
 	EXPECT_FALSE(hot_reset_owned(&self->device[0]));
-	EXPECT_EQ(-EINVAL, hot_reset(&self->device[0], 0, NULL));
+	EXPECT_EQ(-EINVAL, hot_reset(&self->device[0], NULL, 0));
 	EXPECT_TRUE(device_is_right(&self->device[0], false));
 }
 
@@ -158,7 +148,7 @@ TEST_F_TIMEOUT(vfio_pci_hot_reset_test, foreign, 60)
 	device_open(&self->device[1], device_bdfs[1], self->iommu[1]);
 	for (int i = 0; i < NR_DEVICES; i++) {
 		EXPECT_FALSE(hot_reset_owned(&self->device[i]));
-		EXPECT_EQ(-EINVAL, hot_reset(&self->device[i], 0, NULL));
+		EXPECT_EQ(-EINVAL, hot_reset(&self->device[i], NULL, 0));
 	}
 	for (int i = 0; i < NR_DEVICES; i++)
 		EXPECT_TRUE(device_is_right(&self->device[i], false));
@@ -174,7 +164,7 @@ TEST_F_TIMEOUT(vfio_pci_hot_reset_test, last_close, 60)
 	}
 
 	for (int i = 0; i < NR_DEVICES; i++) {
-		if (!self->device[i].marked)
+		if (!self->device[i].has_mark)
 			SKIP(return, "Cannot tell whether this device was reset");
 	}
 
@@ -194,47 +184,11 @@ TEST_F_TIMEOUT(vfio_pci_hot_reset_test, last_close, 60)
 	}
 }
 
-struct reader {
-	void *vaddr;
-	u32 val;
-	atomic_bool stop;
-	atomic_int nr_reads;
-	int nr_failed;
-	u64 longest_ms;
-};
-
-static u64 now_ms(void)
-{
-	struct timespec ts;
-
-	VFIO_ASSERT_EQ(clock_gettime(CLOCK_MONOTONIC, &ts), 0);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static void *thread_read(void *arg)
-{
-	struct reader *reader = arg;
-	u64 start, took;
-
-	while (!reader->stop) {
-		start = now_ms();
-		if (readl(reader->vaddr) != reader->val)
-			reader->nr_failed++;
-		took = now_ms() - start;
-		if (took > reader->longest_ms)
-			reader->longest_ms = took;
-		reader->nr_reads++;
-	}
-
-	return NULL;
-}
-
 /* Who accesses a BAR meanwhile waits for the end of the reset */
 TEST_F_TIMEOUT(vfio_pci_hot_reset_test, mapping, 60)
 {
-	struct reader reader = {};
+	struct vfio_pci_bar_reader reader;
 	struct vfio_pci_bar *bar;
-	pthread_t thread;
 	u64 reset_ms;
 
 	device_open(&self->device[1], device_bdfs[1], self->iommu[0]);
@@ -242,19 +196,13 @@ TEST_F_TIMEOUT(vfio_pci_hot_reset_test, mapping, 60)
 	if (!bar)
 		SKIP(return, "Device does not have a BAR that can be mapped");
 
-	reader.vaddr = bar->vaddr;
-	ASSERT_EQ(0, hot_reset(&self->device[0], 0, NULL));
-	reader.val = readl(bar->vaddr);
+	ASSERT_EQ(0, hot_reset(&self->device[0], NULL, 0));
 
-	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_read, &reader));
-	while (!reader.nr_reads)
-		usleep(1000);
-
-	reset_ms = now_ms();
-	EXPECT_EQ(0, hot_reset(&self->device[0], 0, NULL));
-	reset_ms = now_ms() - reset_ms;
-	reader.stop = true;
-	ASSERT_EQ(0, pthread_join(thread, NULL));
+	vfio_pci_bar_reader_start(&reader, bar);
+	reset_ms = monotonic_ms();
+	EXPECT_EQ(0, hot_reset(&self->device[0], NULL, 0));
+	reset_ms = monotonic_ms() - reset_ms;
+	vfio_pci_bar_reader_stop(&reader);
 	EXPECT_EQ(0, reader.nr_failed)
 		TH_LOG("%d reads of %d", reader.nr_failed, reader.nr_reads);
 	EXPECT_LE(reset_ms / 2, reader.longest_ms)
@@ -292,16 +240,16 @@ FIXTURE_TEARDOWN(vfio_pci_hot_reset_group_test)
 
 TEST_F_TIMEOUT(vfio_pci_hot_reset_group_test, own, 60)
 {
-	ASSERT_EQ(0, hot_reset(&self->device, 2, self->fds));
+	ASSERT_EQ(0, hot_reset(&self->device, self->fds, 2));
 	EXPECT_TRUE(device_is_right(&self->device, true));
 }
 
 /* Only one of the two groups is named, or none */
 TEST_F_TIMEOUT(vfio_pci_hot_reset_group_test, foreign, 60)
 {
-	EXPECT_EQ(-EINVAL, hot_reset(&self->device, 1, self->fds));
-	EXPECT_EQ(-EINVAL, hot_reset(&self->device, 1, self->fds + 1));
-	EXPECT_EQ(-EINVAL, hot_reset(&self->device, 0, NULL));
+	EXPECT_EQ(-EINVAL, hot_reset(&self->device, self->fds, 1));
+	EXPECT_EQ(-EINVAL, hot_reset(&self->device, self->fds + 1, 1));
+	EXPECT_EQ(-EINVAL, hot_reset(&self->device, NULL, 0));
 	EXPECT_TRUE(device_is_right(&self->device, false));
 }
 

@@ -46,6 +46,19 @@ static void mock_inject(const char *fault)
 	sysfs_write(path, line);
 }
 
+/* Is the device one that can be given faults?  It has none then. */
+static bool mock_use(void)
+{
+	char path[PATH_MAX];
+
+	mock_path(path, sizeof(path), "fault");
+	if (access(path, W_OK))
+		return false;
+
+	mock_inject("");
+	return true;
+}
+
 static unsigned int mock_count(const char *file, const char *what)
 {
 	char path[PATH_MAX], name[32];
@@ -91,13 +104,9 @@ FIXTURE_VARIANT_ADD(vfio_pci_mock_test, cdev) {
 
 FIXTURE_SETUP(vfio_pci_mock_test)
 {
-	char path[PATH_MAX];
-
-	mock_path(path, sizeof(path), "fault");
-	if (access(path, W_OK))
+	if (!mock_use())
 		SKIP(return, "%s is no software device", device_bdf);
 
-	mock_inject("");
 	sysfs_device_attr_set(device_bdf, "reset_method", "flr");
 	self->t.before = vfio_pci_state_alloc();
 	self->t.after = vfio_pci_state_alloc();
@@ -195,13 +204,9 @@ FIXTURE(vfio_pci_mock_flr_test) {
 
 FIXTURE_SETUP(vfio_pci_mock_flr_test)
 {
-	char path[PATH_MAX];
-
-	mock_path(path, sizeof(path), "fault");
-	if (access(path, W_OK))
+	if (!mock_use())
 		SKIP(return, "%s is no software device", device_bdf);
 
-	mock_inject("");
 	self->iommu = iommu_init(MODE_VFIO_TYPE1_IOMMU);
 	self->device = vfio_pci_device_init(device_bdf, self->iommu);
 }
@@ -238,13 +243,9 @@ FIXTURE(vfio_pci_mock_open_test) {
 
 FIXTURE_SETUP(vfio_pci_mock_open_test)
 {
-	char path[PATH_MAX];
-
-	mock_path(path, sizeof(path), "fault");
-	if (access(path, W_OK))
+	if (!mock_use())
 		SKIP(return, "%s is no software device", device_bdf);
 
-	mock_inject("");
 	sysfs_device_attr_set(device_bdf, "reset_method", "flr");
 	self->iommu = iommu_init(MODE_IOMMUFD);
 }
@@ -315,13 +316,9 @@ FIXTURE(vfio_pci_mock_lost_test) {
 
 FIXTURE_SETUP(vfio_pci_mock_lost_test)
 {
-	char path[PATH_MAX];
-
-	mock_path(path, sizeof(path), "fault");
-	if (access(path, W_OK))
+	if (!mock_use())
 		SKIP(return, "%s is no software device", device_bdf);
 
-	mock_inject("");
 	self->port = sysfs_upstream_bridge_get(device_bdf);
 	ASSERT_NE(NULL, self->port);
 	self->exp = sysfs_config_find_capability(device_bdf, PCI_CAP_ID_EXP);
@@ -402,18 +399,14 @@ TEST_F_TIMEOUT(vfio_pci_mock_lost_test, no_bar, 100)
 /* The same for the set of devices that are reset together, this one alone */
 TEST_F_TIMEOUT(vfio_pci_mock_lost_test, no_bar_hot_reset, 100)
 {
-	char buf[sizeof(struct vfio_pci_hot_reset) + sizeof(s32)] = {};
-	struct vfio_pci_hot_reset *hot_reset = (void *)buf;
+	struct vfio_pci_device *device = self->t.device;
+	s32 group_fd = device->group_fd;
 
-	hot_reset->argsz = sizeof(buf);
-	hot_reset->count = 1;
-	hot_reset->group_fds[0] = self->t.device->group_fd;
-	ASSERT_EQ(ioctl(self->t.device->fd, VFIO_DEVICE_PCI_HOT_RESET, hot_reset), 0);
+	ASSERT_EQ(vfio_pci_device_hot_reset(device, &group_fd, 1), 0);
 
 	mock_change(PCI_BASE_ADDRESS_0, 4, 0, 0);
 	backdoor_reset(self->port);
-	ASSERT_EQ(ioctl(self->t.device->fd, VFIO_DEVICE_PCI_HOT_RESET, hot_reset), -1);
-	ASSERT_EQ(errno, EIO);
+	ASSERT_EQ(vfio_pci_device_hot_reset(device, &group_fd, 1), -EIO);
 }
 
 #define D0	0

@@ -556,14 +556,6 @@ TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal_eager_user, TIMEOUT)
 	test_check_reset(t);
 }
 
-static u64 now_ms(void)
-{
-	struct timespec t;
-
-	VFIO_ASSERT_EQ(clock_gettime(CLOCK_MONOTONIC, &t), 0);
-	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
-}
-
 /* Someone who opens the other function before that is over */
 static void *thread_open(void *arg)
 {
@@ -574,7 +566,7 @@ static void *thread_open(void *arg)
 	/* That function has been told, too, but its reset goes on. */
 	usleep(10000);
 	t->opened_meanwhile = vfio_pci_device_try_open(device_bdfs[1], t->iommu);
-	t->opened_at = now_ms();
+	t->opened_at = monotonic_ms();
 
 	return NULL;
 }
@@ -600,7 +592,7 @@ TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal_open_meanwhile, TIMEOUT)
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_open, t));
 	ASSERT_TRUE(aer_inject_error(&self->inject, true));
-	recovered = now_ms();
+	recovered = monotonic_ms();
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 
 	vfio_pci_state_read_config(device_bdfs[1], after);
@@ -858,15 +850,16 @@ TEST_F_TIMEOUT(vfio_pci_backdoor_test, pcie_flr, TIMEOUT)
 
 TEST_F_TIMEOUT(vfio_pci_backdoor_test, hot_reset, TIMEOUT)
 {
-	struct vfio_pci_hot_reset hot_reset = { .argsz = sizeof(hot_reset) };
 	struct test *t = &self->t;
+	int ret;
 
 	if (t->device->group_fd > 0)
 		SKIP(return, "Needs a device opened by its character device");
 
 	test_expect(t, PCI_COMMAND_MASTER);
-	if (ioctl(t->device->fd, VFIO_DEVICE_PCI_HOT_RESET, &hot_reset))
-		SKIP(return, "No hot reset of this device: %s", strerror(errno));
+	ret = vfio_pci_device_hot_reset(t->device, NULL, 0);
+	if (ret)
+		SKIP(return, "No hot reset of this device: %s", strerror(-ret));
 	test_check(t);
 }
 

@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <sys/ioctl.h>
@@ -366,50 +365,14 @@ static bool reset_path_open(struct reset_test *t)
 	return true;
 }
 
-/* Someone who does not care that the device is being reset */
-struct reader {
-	void *vaddr;
-	u32 val;
-	atomic_bool stop;
-	atomic_int nr_reads;
-	int nr_failed;
-	u64 longest_ms;
-};
-
-static u64 now_ms(void)
-{
-	struct timespec ts;
-
-	VFIO_ASSERT_EQ(clock_gettime(CLOCK_MONOTONIC, &ts), 0);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static void *thread_read(void *arg)
-{
-	struct reader *reader = arg;
-	u64 start, took;
-
-	while (!reader->stop) {
-		start = now_ms();
-		if (readl(reader->vaddr) != reader->val)
-			reader->nr_failed++;
-		took = now_ms() - start;
-		if (took > reader->longest_ms)
-			reader->longest_ms = took;
-		reader->nr_reads++;
-	}
-
-	return NULL;
-}
-
 /* Who accesses a BAR meanwhile waits for the end of the reset. */
 TEST_F_TIMEOUT(vfio_pci_reset_path_test, mapping, 60)
 {
 	struct reset_test *t = &self->t;
-	struct reader reader = {};
+	struct vfio_pci_bar_reader reader;
 	struct vfio_pci_bar *bar;
-	pthread_t thread;
 	u64 reset_ms;
+	u32 val;
 
 	if (!reset_path_open(t))
 		SKIP(return, "Device does not support reset");
@@ -419,21 +382,16 @@ TEST_F_TIMEOUT(vfio_pci_reset_path_test, mapping, 60)
 		SKIP(return, "Device does not have a BAR that can be mapped");
 	reset_test_command(t, true, true);
 
-	reader.vaddr = bar->vaddr;
-	reader.val = readl(bar->vaddr);
+	val = readl(bar->vaddr);
 	vfio_pci_device_reset(t->device);
-	if (readl(bar->vaddr) != reader.val)
+	if (readl(bar->vaddr) != val)
 		SKIP(return, "The BAR does not read the same after a reset");
 
-	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_read, &reader));
-	while (!reader.nr_reads)
-		usleep(1000);
-
-	reset_ms = now_ms();
+	vfio_pci_bar_reader_start(&reader, bar);
+	reset_ms = monotonic_ms();
 	vfio_pci_device_reset(t->device);
-	reset_ms = now_ms() - reset_ms;
-	reader.stop = true;
-	ASSERT_EQ(0, pthread_join(thread, NULL));
+	reset_ms = monotonic_ms() - reset_ms;
+	vfio_pci_bar_reader_stop(&reader);
 	EXPECT_EQ(0, reader.nr_failed)
 		TH_LOG("%d reads of %d", reader.nr_failed, reader.nr_reads);
 	/* A short one may be over before the reader runs */

@@ -48,13 +48,6 @@ FIXTURE_TEARDOWN_PARENT(vfio_pci_sriov_reset_test)
 		sysfs_sriov_numvfs_set(pf_bdf, 0);
 }
 
-static int hot_reset(struct vfio_pci_device *device)
-{
-	struct vfio_pci_hot_reset hot_reset = { .argsz = sizeof(hot_reset) };
-
-	return ioctl(device->fd, VFIO_DEVICE_PCI_HOT_RESET, &hot_reset) ? -errno : 0;
-}
-
 /* Are all the VFs there? */
 static bool vfs_respond(void)
 {
@@ -94,13 +87,13 @@ TEST_F(vfio_pci_sriov_reset_test, hot_reset)
 	if (self->pf->group_fd > 0)
 		SKIP(return, "Needs a device opened by its character device");
 
-	ret = hot_reset(self->pf);
+	ret = vfio_pci_device_hot_reset(self->pf, NULL, 0);
 	if (ret)
 		SKIP(return, "No hot reset of this device: %s", strerror(-ret));
 
 	sysfs_sriov_numvfs_set(pf_bdf, NR_VFS);
 	vfio_pci_state_read(self->pf, self->before);
-	ASSERT_EQ(-EINVAL, hot_reset(self->pf));
+	ASSERT_EQ(-EINVAL, vfio_pci_device_hot_reset(self->pf, NULL, 0));
 	vfio_pci_state_read(self->pf, self->after);
 
 	ASSERT_EQ(0, vfio_pci_state_diff(self->before, self->after));

@@ -136,13 +136,12 @@ static void driver_bind(struct stress_device *device)
 /* One after the other:  Each only tries to lock the device. */
 static void *user_reset(void *arg)
 {
-	struct vfio_pci_hot_reset hot_reset = { .argsz = sizeof(hot_reset) };
 	struct stress *s = arg;
 
 	while (!s->user_stop) {
 		if (!__vfio_pci_device_reset(s->device))
 			s->nr_resets++;
-		if (!ioctl(s->device->fd, VFIO_DEVICE_PCI_HOT_RESET, &hot_reset))
+		if (!vfio_pci_device_hot_reset(s->device, NULL, 0))
 			s->nr_hot_resets++;
 	}
 

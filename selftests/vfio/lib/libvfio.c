@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <sys/mman.h>
 
 #include <linux/align.h>
@@ -100,4 +101,12 @@ void *mmap_reserve(size_t size, size_t align, size_t offset)
 	VFIO_ASSERT_EQ(munmap(map_align + size, map_base + align - map_align), 0);
 
 	return map_align;
+}
+
+u64 monotonic_ms(void)
+{
+	struct timespec ts;
+
+	VFIO_ASSERT_EQ(clock_gettime(CLOCK_MONOTONIC, &ts), 0);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include <linux/align.h>
+#include <linux/io.h>
 #include <linux/iommufd.h>
 #include <linux/kernel.h>
 #include <linux/limits.h>
@@ -369,6 +370,57 @@ void vfio_pci_config_access(struct vfio_pci_device *device, bool write,
 
 	VFIO_ASSERT_EQ(ret, size, "Failed to %s PCI config space: 0x%lx\n",
 		       write ? "write to" : "read from", config);
+}
+
+static void *bar_reader_thread(void *arg)
+{
+	struct vfio_pci_bar_reader *reader = arg;
+	u64 start, took;
+
+	while (!reader->stop) {
+		start = monotonic_ms();
+		if (readl(reader->vaddr) != reader->val)
+			reader->nr_failed++;
+		took = monotonic_ms() - start;
+		if (took > reader->longest_ms)
+			reader->longest_ms = took;
+		reader->nr_reads++;
+	}
+
+	return NULL;
+}
+
+void vfio_pci_bar_reader_start(struct vfio_pci_bar_reader *reader, struct vfio_pci_bar *bar)
+{
+	*reader = (struct vfio_pci_bar_reader){ .vaddr = bar->vaddr };
+	reader->val = readl(bar->vaddr);
+	VFIO_ASSERT_EQ(pthread_create(&reader->thread, NULL, bar_reader_thread, reader), 0);
+	while (!reader->nr_reads)
+		usleep(1000);
+}
+
+void vfio_pci_bar_reader_stop(struct vfio_pci_bar_reader *reader)
+{
+	reader->stop = true;
+	VFIO_ASSERT_EQ(pthread_join(reader->thread, NULL), 0);
+}
+
+int vfio_pci_device_hot_reset(struct vfio_pci_device *device, const s32 *group_fds,
+			      u32 nr_group_fds)
+{
+	size_t size = sizeof(struct vfio_pci_hot_reset) + nr_group_fds * sizeof(s32);
+	struct vfio_pci_hot_reset *hot_reset = calloc_assert(1, size);
+	int ret = 0;
+
+	hot_reset->argsz = size;
+	hot_reset->count = nr_group_fds;
+	if (nr_group_fds)
+		memcpy(hot_reset->group_fds, group_fds, nr_group_fds * sizeof(s32));
+	if (ioctl(device->fd, VFIO_DEVICE_PCI_HOT_RESET, hot_reset))
+		ret = -errno;
+
+	free(hot_reset);
+	return ret;
 }
 
 int __vfio_pci_device_reset(struct vfio_pci_device *device)

@@ -3,6 +3,8 @@
 #define SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_VFIO_PCI_DEVICE_H
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <linux/vfio.h>
 #include <linux/pci_regs.h>
 
@@ -68,6 +70,20 @@ struct vfio_pci_bar *vfio_pci_mapped_bar(struct vfio_pci_device *device);
 /* Can a BAR be read through its mapping?  A load gets SIGBUS if not. */
 bool vfio_pci_mapping_works(const void *vaddr);
 
+/* Someone who reads a BAR, and does not care that the device is being reset */
+struct vfio_pci_bar_reader {
+	void *vaddr;
+	u32 val;
+	pthread_t thread;
+	atomic_bool stop;
+	atomic_int nr_reads;
+	int nr_failed;		/* reads of something else than at the start */
+	u64 longest_ms;		/* time of the longest read */
+};
+
+void vfio_pci_bar_reader_start(struct vfio_pci_bar_reader *reader, struct vfio_pci_bar *bar);
+void vfio_pci_bar_reader_stop(struct vfio_pci_bar_reader *reader);
+
 /*
  * Export a page of the first BAR that is mapped as a dma-buf.  Returns a file
  * descriptor or a negative errno.
@@ -76,6 +92,13 @@ int vfio_pci_dmabuf_export(struct vfio_pci_device *device);
 
 int __vfio_pci_device_reset(struct vfio_pci_device *device);
 void vfio_pci_device_reset(struct vfio_pci_device *device);
+
+/*
+ * Reset the device with all that are reset together with it, by group file
+ * descriptors if there are any.  Returns 0 or a negative errno.
+ */
+int vfio_pci_device_hot_reset(struct vfio_pci_device *device, const s32 *group_fds,
+			      u32 nr_group_fds);
 
 void vfio_pci_config_access(struct vfio_pci_device *device, bool write,
 			    size_t config, size_t size, void *data);
