@@ -4,13 +4,10 @@
  *
  * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <linux/kernel.h>
 #include <linux/pci_regs.h>
@@ -19,9 +16,6 @@
 #include <libvfio.h>
 
 #include "kselftest_harness.h"
-
-#define TRACING	"/sys/kernel/tracing/"
-#define EVENT	"vfio_pci_close_reset_test"
 
 static const char *device_bdf;
 
@@ -46,64 +40,6 @@ static bool device_can_reset(struct iommu *iommu)
 
 	vfio_pci_device_cleanup(device);
 	return can_reset;
-}
-
-static int tracing_write(const char *file, int flags, const char *val)
-{
-	char path[128];
-	ssize_t ret;
-	int fd;
-
-	snprintf_assert(path, sizeof(path), TRACING "%s", file);
-	fd = open(path, O_WRONLY | flags);
-	if (fd < 0)
-		return -errno;
-
-	ret = write(fd, val, strlen(val));
-	if (ret < 0)
-		ret = -errno;
-	VFIO_ASSERT_EQ(close(fd), 0);
-
-	return ret < 0 ? ret : 0;
-}
-
-static void kprobe_remove(void)
-{
-	tracing_write("events/kprobes/" EVENT "/enable", 0, "0");
-	tracing_write("kprobe_events", O_APPEND, "-:" EVENT);
-}
-
-static int kprobe_add(const char *symbol)
-{
-	char def[128];
-	int ret;
-
-	kprobe_remove();
-
-	snprintf_assert(def, sizeof(def), "p:" EVENT " %s", symbol);
-	ret = tracing_write("kprobe_events", O_APPEND, def);
-	if (!ret)
-		ret = tracing_write("events/kprobes/" EVENT "/enable", 0, "1");
-
-	return ret;
-}
-
-static unsigned long kprobe_hits(void)
-{
-	unsigned long hits = ~0UL;
-	char line[256];
-	FILE *f;
-
-	f = fopen(TRACING "kprobe_profile", "r");
-	VFIO_ASSERT_NOT_NULL(f, "Failed to open kprobe_profile\n");
-
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, " " EVENT " %lu", &hits) == 1)
-			break;
-
-	VFIO_ASSERT_NE(hits, ~0UL);
-	VFIO_ASSERT_EQ(fclose(f), 0);
-	return hits;
 }
 
 FIXTURE(vfio_pci_close_callback_test) {

@@ -7,6 +7,7 @@ LIBVFIO_C := aer_inject.c
 LIBVFIO_C += iommu.c
 LIBVFIO_C += iova_allocator.c
 LIBVFIO_C += kmsg.c
+LIBVFIO_C += kprobe.c
 LIBVFIO_C += libvfio.c
 LIBVFIO_C += slot_power.c
 LIBVFIO_C += sysfs.c

@@ -7,6 +7,7 @@
 #include <libvfio/iommu.h>
 #include <libvfio/iova_allocator.h>
 #include <libvfio/kmsg.h>
+#include <libvfio/kprobe.h>
 #include <libvfio/slot_power.h>
 #include <libvfio/sysfs.h>
 #include <libvfio/vfio_pci_device.h>
