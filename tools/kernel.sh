@@ -6,8 +6,9 @@
 #
 #	repo.git	the base as a commit, with the series on top of it
 #	base/ series/ mutant/	work trees of it, each with its build in build/
-#	uml/		the one work tree where User-Mode Linux is built, of
-#			whichever commit; the kernels are kept with the others
+#	uml/		the one work tree where User-Mode Linux and the kernels of
+#			other architectures are built, of whichever commit; the
+#			kernels are kept with the others
 #
 # A build directory below its source tree keeps all paths relative, so that
 # ccache and make see the same compilation in every work tree.

@@ -35,11 +35,22 @@ case $CACHE in /*) ;; *) CACHE=$PWD/$CACHE ;; esac
 # what is not in the cache yet doesn't take a run of the preprocessor more.
 export CCACHE_DIR=$CACHE/ccache CCACHE_MAXSIZE=5G CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 
-# kmake_options: what every kernel is made with.  All have the warnings of W=1,
+# kmake_options [PREFIX]: what every kernel is made with.  All have the warnings of W=1,
 # whatever they are for: other flags would compile all of it again.  But comments are
 # not read by the way: ci/test has kernel-doc read those that a patch changes.
 kmake_options() {
-	printf '%s\n' W=1 cmd_checkdoc= "CC=$(! command -v ccache >/dev/null || echo "ccache ")gcc"
+	printf '%s\n' W=1 cmd_checkdoc= "CC=$(! command -v ccache >/dev/null || echo "ccache ")${1:-}gcc"
+}
+
+# cross_of ARCH: of the architectures that need another compiler, what the kernel calls
+# it, the prefix of its compiler, its image, and Debian's names of compiler, C library and
+# emulator
+cross_of() {
+	case $1 in
+	arm64) echo "arm64 aarch64-linux-gnu- Image gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm" ;;
+	s390x) echo "s390 s390x-linux-gnu- bzImage gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-system-s390x" ;;
+	*) die "no such architecture: $1; there are: arm64 s390x" ;;
+	esac
 }
 # The same source gives the same kernel
 export KBUILD_BUILD_TIMESTAMP=@0 KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab

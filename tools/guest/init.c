@@ -6,8 +6,9 @@
  * names, runs its tests one after the other and powers off.  The verdicts go
  * as KTAP to the second serial port, where no kernel message can tear a line;
  * the same lines go to the console too, so that the boot log tells the whole
- * story in order.  On User-Mode Linux both are files of the host, in the
- * directory that lab_dir= of the kernel command line names.
+ * story in order.  On s390x there are ports of a virtio console instead.  On
+ * User-Mode Linux both are files of the host, in the directory that lab_dir= of
+ * the kernel command line names.
  *
  * Lines of the stanza that matter here (see machines.conf):
  *
@@ -45,8 +46,23 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define FW_CFG_STANZA	"/sys/firmware/qemu_fw_cfg/by_name/opt/vfio-reset-state/stanza/raw"
+/* As tools/lab/boot.c sets them up; N is the number of a virtio device */
+#ifdef __s390x__
+#define STANZA		"/dev/vportNp3"
+#define KTAP_PORT	"/dev/vportNp1"
+#define MONITOR_PORT	"/dev/vportNp2"
+#else
+#define STANZA		"/sys/firmware/qemu_fw_cfg/by_name/opt/vfio-reset-state/stanza/raw"
+#ifdef __aarch64__
+#define KTAP_PORT	"/dev/ttyS0"
+#define MONITOR_PORT	"/dev/ttyS1"
+#else
 #define KTAP_PORT	"/dev/ttyS1"
+#define MONITOR_PORT	"/dev/ttyS2"
+#endif
+#endif
+/* QEMU's monitor, whatever the port */
+#define MONITOR		"/dev/monitor"
 #define HOST		"/host"
 #define MOCK		"/sys/kernel/debug/pci_mock/create"
 #define MOCK_BRIDGE	"/sys/devices/faux/pci_mock.0"
@@ -65,7 +81,7 @@ static struct stanza_line lines[256];
 static int nr_lines;
 static unsigned int test_timeout = 120;	/* seconds for one program */
 static FILE *ktap;
-static char root_bus[512] = "/sys/devices/pci0000:00";
+static char root_bus[512];
 
 static void say(const char *fmt, ...)
 {
@@ -167,6 +183,35 @@ static void read_stanza(const char *path)
 		nr_lines++;
 	}
 	fclose(f);
+}
+
+/* The first bus that is below a host bridge, not a PCI function: pci0000:00 */
+static void find_root_bus(void)
+{
+	struct dirent **names;
+	int n = scandir("/sys/class/pci_bus", &names, NULL, alphasort);
+
+	for (int i = 0; i < n; i++) {
+		char link[PATH_MAX], dir[PATH_MAX];
+
+		snprintf(link, sizeof(link), "/sys/class/pci_bus/%s/device", names[i]->d_name);
+		if (!root_bus[0] && realpath(link, dir) && !strncmp(basename(dir), "pci", 3))
+			snprintf(root_bus, sizeof(root_bus), "%.500s", dir);
+	}
+}
+
+/* A port of a virtio console, whatever the number N of the console; NULL: not yet */
+static const char *find_port(const char *name)
+{
+	char path[64];
+
+	for (char n = '0'; n <= '9'; n++) {
+		snprintf(path, sizeof(path), "%s", name);
+		*strchr(path, 'N') = n;
+		if (!access(path, F_OK))
+			return strdup(path);
+	}
+	return NULL;
 }
 
 /* Find the address of the function that a path such as 04.0/00.0 names */
@@ -460,18 +505,27 @@ static void run_test(int nr, const char *value)
 
 int main(void)
 {
-	const char *stanza = FW_CFG_STANZA, *port = KTAP_PORT, *lab_dir = getenv("lab_dir");
-	const char *stress;
+	const char *stanza = STANZA, *port = KTAP_PORT, *monitor = MONITOR_PORT;
+	const char *lab_dir = getenv("lab_dir"), *stress, *device;
 	int nr_tests = 0, nr = 1;
 
 	mount_all();
+	find_root_bus();
 	if (lab_dir) {
 		mkdir(HOST, 0755);
 		if (mount("none", HOST, "hostfs", 0, lab_dir))
 			fprintf(stderr, "guest: cannot mount %s: %s\n", lab_dir, strerror(errno));
 		stanza = HOST "/stanza";
 		port = HOST "/ktap.log";
+	} else if (strchr(stanza, 'N')) {
+		/* Ports come one after the other */
+		for (int tries = 0; !(device = find_port(stanza)) && tries < 1000; tries++)
+			usleep(10000);
+		stanza = device;
+		port = find_port(port);
+		monitor = find_port(monitor);
 	}
+	symlink(monitor, MONITOR);
 	setenv("PATH", "/tests:/bin", 1);
 	setenv("HOME", "/tmp", 1);
 	/* The slots of a lab machine belong to nobody else */

@@ -13,7 +13,86 @@
 
 #include "lab.h"
 
-#define QEMU "qemu-system-x86_64"
+#define STANZA " -fw_cfg name=opt/vfio-reset-state/stanza,file=stanza"
+
+/*
+ * One host thread for all CPUs of x86_64: machines run side by side anyway, 16 CPUs
+ * boot five times faster on two cores, and QEMU's parallel mode can fail an assertion
+ * when a BAR moves under it.  arm64 has two CPUs at the same moment.  It has no PCI
+ * memory above 4 GB, where the VFs of an igb don't decode their BARs in QEMU.
+ *
+ * An interrupt while the kernel identifies an x86_64 CPU finds no 5-level paging for a
+ * moment, and KASAN takes all memory for wild then.  Emulated timers are late on a busy
+ * host: the kernel must not conclude that they are broken, nor measure time by a badly
+ * calibrated TSC.
+ */
+static const struct arch {
+	const char *name;
+	const char *qemu;	/* NULL: User-Mode Linux, a process of the host */
+	const char *package;	/* that has it, in Debian */
+	const char *options;
+	const char *append;
+	/* After the console: verdicts, monitor, stanza, as tools/guest/init.c has them */
+	const char *ports;
+	bool cross;
+} archs[] = {
+	{ .name = "x86_64", .qemu = "qemu-system-x86_64", .package = "qemu-system-x86",
+	  .options = "-machine q35,kernel-irqchip=split -accel tcg,thread=single"
+		     " -cpu max,la57=off -rtc base=utc -serial file:console.log",
+	  .append = "console=ttyS0 no_timer_check clocksource=acpi_pm intel_iommu=on,sm_on",
+	  .ports = "-serial file:ktap.log -serial chardev:guest-monitor" STANZA },
+	{ .name = "um" },
+	{ .name = "arm64", .qemu = "qemu-system-aarch64", .package = "qemu-system-arm",
+	  .options = "-machine virt,gic-version=3,its=on,iommu=smmuv3,highmem-mmio=off -accel tcg,thread=multi"
+		     " -cpu max,pauth-impdef=on -serial file:console.log",
+	  .append = "console=ttyAMA0",
+	  .ports = "-chardev file,id=ktap,path=ktap.log"
+		   " -device pci-serial-2x,chardev1=ktap,chardev2=guest-monitor" STANZA,
+	  .cross = true },
+	{ .name = "s390x", .qemu = "qemu-system-s390x", .package = "qemu-system-s390x",
+	  .options = "-machine s390-ccw-virtio -accel tcg,thread=multi -cpu max"
+		     " -chardev file,id=console,path=console.log -device sclpconsole,chardev=console",
+	  .append = "console=ttysclp0",
+	  .ports = "-device virtio-serial-ccw -chardev file,id=ktap,path=ktap.log"
+		   " -device virtserialport,nr=1,chardev=ktap"
+		   " -device virtserialport,nr=2,chardev=guest-monitor"
+		   " -chardev file,id=stanza,path=/dev/null,input-path=stanza"
+		   " -device virtserialport,nr=3,chardev=stanza",
+	  .cross = true },
+};
+
+static const struct arch *arch_of(const struct stanza *machine)
+{
+	const char *name = stanza_get(machine, "arch", "x86_64");
+
+	for (size_t i = 0; i < ARRAY_SIZE(archs); i++)
+		if (!strcmp(archs[i].name, name))
+			return &archs[i];
+	die("[%s]: arch is x86_64, um, arm64 or s390x, not %s", machine->name, name);
+}
+
+const char *machine_arch(const struct stanza *machine)
+{
+	return arch_of(machine)->name;
+}
+
+bool machine_is_um(const struct stanza *machine)
+{
+	return !arch_of(machine)->qemu;
+}
+
+bool machine_is_cross(const struct stanza *machine)
+{
+	return arch_of(machine)->cross;
+}
+
+char *kernel_file(const struct stanza *machine, const struct kernel *kernel, const char *name)
+{
+	bool cross = machine_is_cross(machine);
+
+	return xasprintf("%s/%s%s%s", kernel->dir, name, cross ? "-" : "",
+			 cross ? machine_arch(machine) : "");
+}
 
 struct argv {
 	char *v[256];
@@ -36,21 +115,24 @@ static void args(struct argv *a, const char *words)
 	free(copy);
 }
 
-static bool qemu_has_device(const char *name)
+static bool qemu_has_device(const struct arch *arch, const char *name)
 {
-	static char *help;
+	static char *helps[ARRAY_SIZE(archs)];
+	char **help = &helps[arch - archs];
 
-	if (!help) {
-		FILE *p = popen(QEMU " -device help 2>/dev/null", "r");
+	if (!*help) {
+		char *command = xasprintf("%s -device help 2>/dev/null", arch->qemu);
+		FILE *p = popen(command, "r");
 		size_t len = 0;
 
-		if (!p || getdelim(&help, &len, 0, p) <= 0)
-			die("%s does not run: is it installed?", QEMU);
+		if (!p || getdelim(help, &len, 0, p) <= 0)
+			die("%s does not run: is %s installed?", arch->qemu, arch->package);
 		pclose(p);
+		free(command);
 	}
 	/* name "igb", bus PCI, alias "..." */
 	char *needle = xasprintf("name \"%s\"", name), *alias = xasprintf("alias \"%s\"", name);
-	bool found = strstr(help, needle) || strstr(help, alias);
+	bool found = strstr(*help, needle) || strstr(*help, alias);
 
 	free(needle);
 	free(alias);
@@ -61,6 +143,9 @@ static const char *iommu_option(const struct stanza *machine)
 {
 	const char *iommu = stanza_get(machine, "iommu", "intel");
 
+	/* What the board has */
+	if (machine_is_cross(machine))
+		return NULL;
 	if (!strcmp(iommu, "intel"))
 		return "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on";
 	if (!strcmp(iommu, "virtio"))
@@ -72,7 +157,7 @@ static const char *iommu_option(const struct stanza *machine)
 	die("[%s]: iommu is intel, virtio, amd or none, not %s", machine->name, iommu);
 }
 
-static const char *lacks(const char *option)
+static const char *lacks(const struct arch *arch, const char *option)
 {
 	static char name[64];
 	const char *dev = strstr(option, "-device ");
@@ -82,36 +167,29 @@ static const char *lacks(const char *option)
 	else
 		return NULL;
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(dev, ", "), dev);
-	return qemu_has_device(name) ? NULL : name;
+	return qemu_has_device(arch, name) ? NULL : name;
 }
 
 const char *machine_lacks_device(const struct stanza *machine)
 {
+	const struct arch *arch = arch_of(machine);
+
 	for (size_t i = 0; i < machine->nr_lines; i++) {
 		const char *missing = NULL;
 
 		if (!strcmp(machine->lines[i].key, "qemu"))
-			missing = lacks(machine->lines[i].value);
+			missing = lacks(arch, machine->lines[i].value);
 		if (missing)
 			return missing;
 	}
 	if (iommu_option(machine)) {
 		char *option = xasprintf("-device %s", iommu_option(machine));
-		const char *missing = lacks(option);
+		const char *missing = lacks(arch, option);
 
 		free(option);
 		return missing;
 	}
 	return NULL;
-}
-
-bool machine_is_um(const struct stanza *machine)
-{
-	const char *arch = stanza_get(machine, "arch", "x86_64");
-
-	if (strcmp(arch, "x86_64") && strcmp(arch, "um"))
-		die("[%s]: arch is x86_64 or um, not %s", machine->name, arch);
-	return !strcmp(arch, "um");
 }
 
 static void write_stanza(const char *path, const struct stanza *machine)
@@ -148,19 +226,13 @@ static void remove_output(const char *dir)
 static void qemu_args(struct argv *a, const struct boot *boot)
 {
 	const struct stanza *m = boot->machine;
+	const struct arch *arch = arch_of(m);
 	const char *iommu = iommu_option(m);
 	char *s;
 
-	/*
-	 * One host thread for all CPUs: machines run side by side anyway, 16
-	 * CPUs boot five times faster on two cores, and QEMU's parallel mode
-	 * can fail an assertion when a BAR moves under it.
-	 *
-	 * An interrupt while the kernel identifies the CPU finds no 5-level
-	 * paging for a moment, and KASAN takes all memory for wild then.
-	 */
-	args(a, QEMU " -machine q35,kernel-irqchip=split -accel tcg,thread=single -cpu max,la57=off"
-	     " -nodefaults -no-user-config -display none -no-reboot -rtc base=utc");
+	arg(a, arch->qemu);
+	args(a, arch->options);
+	args(a, "-nodefaults -no-user-config -display none -no-reboot");
 	arg(a, "-smp");
 	arg(a, stanza_get(m, "smp", "2"));
 	arg(a, "-m");
@@ -169,33 +241,28 @@ static void qemu_args(struct argv *a, const struct boot *boot)
 		arg(a, "-device");
 		arg(a, iommu);
 	}
+
+	/*
+	 * The port for the monitor connects to a monitor of this same QEMU.  The names
+	 * are relative to boot->dir: socket paths are limited to 107 characters.
+	 */
+	args(a, "-chardev socket,id=monitor,path=monitor,server=on,wait=off"
+	     " -mon chardev=monitor,mode=readline"
+	     " -chardev socket,id=guest-monitor,path=monitor");
+	args(a, arch->ports);
 	for (size_t i = 0; i < m->nr_lines; i++)
 		if (!strcmp(m->lines[i].key, "qemu"))
 			args(a, m->lines[i].value);
 
-	/*
-	 * Serial ports: the console, the verdicts, QEMU's monitor.  The last
-	 * one connects to a monitor of this same QEMU.  The names are relative
-	 * to boot->dir: socket paths are limited to 107 characters.
-	 */
-	args(a, "-serial file:console.log -serial file:ktap.log"
-	     " -chardev socket,id=monitor,path=monitor,server=on,wait=off"
-	     " -mon chardev=monitor,mode=readline"
-	     " -chardev socket,id=guest-monitor,path=monitor -serial chardev:guest-monitor"
-	     " -fw_cfg name=opt/vfio-reset-state/stanza,file=stanza");
 	arg(a, "-kernel");
-	s = xasprintf("%s/vmlinux", boot->kernel->dir);
+	s = kernel_file(m, boot->kernel, "vmlinux");
 	arg(a, s);
 	free(s);
 	arg(a, "-initrd");
-	s = xasprintf("%s/initrd", boot->kernel->dir);
+	s = kernel_file(m, boot->kernel, "initrd");
 	arg(a, s);
 	free(s);
-	/*
-	 * Emulated timers are late on a busy host: the kernel must not conclude
-	 * that they are broken, nor measure time by a badly calibrated TSC.
-	 */
-	s = xasprintf("console=ttyS0 panic=-1 oops=panic no_timer_check clocksource=acpi_pm intel_iommu=on,sm_on %s %s",
+	s = xasprintf("%s panic=-1 oops=panic %s %s", arch->append,
 		      stanza_get(m, "append", ""),
 		      boot->kernel->append ? boot->kernel->append : "");
 	arg(a, "-append");

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Stanza files: [NAME], then "key = value" lines; # begins a comment line */
+/*
+ * Stanza files: [NAME], then "key = value" lines; # begins a comment line.  After
+ * "like = NAME", a stanza has the lines of that one, which is above it, too: those
+ * whose key it does not have itself.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +28,38 @@ static void stanza_add_text(struct stanza *st, const char *line)
 
 	free(st->text);
 	st->text = text;
+}
+
+static void stanza_add_line(struct stanza *st, const char *key, const char *value)
+{
+	st->lines = realloc(st->lines, (st->nr_lines + 1) * sizeof(*st->lines));
+	if (!st->lines)
+		die("out of memory");
+	st->lines[st->nr_lines].key = xstrdup(key);
+	st->lines[st->nr_lines++].value = xstrdup(value);
+}
+
+static void inherit_lines(const struct conf *conf, struct stanza *st)
+{
+	const char *like = stanza_get(st, "like", NULL);
+	const struct stanza *from = conf->stanzas;
+	size_t own = st->nr_lines;
+
+	if (!like)
+		return;
+	while (from < st && strcmp(from->name, like))
+		from++;
+	if (from == st)
+		die("%s: [%s]: no stanza %s is above it", conf->path, st->name, like);
+	for (size_t i = 0; i < from->nr_lines; i++) {
+		const struct conf_line *l = &from->lines[i];
+		size_t k = 0;
+
+		while (k < own && strcmp(st->lines[k].key, l->key))
+			k++;
+		if (k == own)
+			stanza_add_line(st, l->key, l->value);
+	}
 }
 
 void conf_read(struct conf *conf, const char *path)
@@ -64,17 +100,15 @@ void conf_read(struct conf *conf, const char *path)
 			if (!st || !eq)
 				die("%s:%d: neither [NAME], nor key = value, nor a comment", path, nr);
 			*eq = 0;
-			st->lines = realloc(st->lines, (st->nr_lines + 1) * sizeof(*st->lines));
-			if (!st->lines)
-				die("out of memory");
-			st->lines[st->nr_lines].key = xstrdup(trim(s));
-			st->lines[st->nr_lines++].value = xstrdup(trim(eq + 1));
+			stanza_add_line(st, trim(s), trim(eq + 1));
 			stanza_add_text(st, raw);
 		}
 		free(raw);
 	}
 	free(line);
 	fclose(f);
+	for (size_t i = 0; i < conf->nr_stanzas; i++)
+		inherit_lines(conf, &conf->stanzas[i]);
 }
 
 /* A key that nobody knows is a typing error, and a test not run, say: die of it */

@@ -64,7 +64,11 @@ const char *verdict_name(enum verdict v);
 
 struct kernel {
 	const char *column;	/* "base", "series", "without", "control" */
-	const char *dir;	/* vmlinux and initrd for QEMU; linux, or linux.error */
+	/*
+	 * vmlinux and initrd for QEMU, vmlinux-ARCH and initrd-ARCH if it is not x86_64;
+	 * linux, or linux.error
+	 */
+	const char *dir;
 	const char *append;	/* more kernel command line, or NULL */
 };
 
@@ -83,6 +87,11 @@ struct boot {
 
 /* User-Mode Linux, a process of the host, instead of a machine in QEMU */
 bool machine_is_um(const struct stanza *machine);
+/* Neither x86_64 nor User-Mode Linux: has another compiler, and must be asked for */
+bool machine_is_cross(const struct stanza *machine);
+const char *machine_arch(const struct stanza *machine);
+/* The file of a build directory, "vmlinux" or "initrd", that the machine boots */
+char *kernel_file(const struct stanza *machine, const struct kernel *kernel, const char *name);
 /* NULL: this QEMU has all devices of the machine; else the one it lacks */
 const char *machine_lacks_device(const struct stanza *machine);
 /* @seconds: more than the machine has in its stanza */
@@ -103,6 +112,7 @@ struct cell {
 
 struct row {
 	char *id;		/* MACHINE/PROGRAM/TEST */
+	char *like;		/* the same of the machine it is like, or the same */
 	struct cell cell[MAX_COLUMNS];
 	size_t order;		/* in which the rows came */
 };
@@ -115,6 +125,8 @@ struct results {
 void results_collect(struct results *results, const struct boot *boot, const char *kunit);
 void results_skip(struct results *results, const struct boot *boot);
 void results_sort(struct results *results, const struct conf *machines);
+/* Whose rows the rows of a machine are like */
+void results_liken(struct results *results, const struct conf *machines);
 /* Rows that one column has and another lacks become HANG, PANIC or MISSING */
 void results_complete(struct results *results, const struct boot *boots, size_t nr_boots);
 

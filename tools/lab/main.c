@@ -92,8 +92,9 @@ static const char usage[] =
 "\n"
 "Boot each machine with each kernel, compare the verdicts, print a table.\n"
 "COLUMN is base, series, without or control; BUILD_DIR holds vmlinux and initrd,\n"
-"and for machines that are User-Mode Linux: linux, or linux.error if it does not\n"
-"build, a line that says why.\n"
+"vmlinux-ARCH and initrd-ARCH of other architectures than x86_64, and for machines\n"
+"that are User-Mode Linux: linux, or linux.error if it does not build, a line that\n"
+"says why.\n"
 "\n"
 "  --mutant NAME     the patch that \"without\" lacks or that \"control\" reverses;\n"
 "                    unless --machine or --test is given, only the machines and\n"
@@ -106,20 +107,22 @@ static const char usage[] =
 "  --as-base         what no patch names may fail as on the base (old kernels)\n"
 "  --no-um           leave out machines that are User-Mode Linux\n"
 "  --machine PAT     only machines whose name matches (may be repeated)\n"
+"  --arch ARCH       only machines that are arm64, s390x, x86_64 or um; unless one of\n"
+"                    these two options asks for it, none is arm64 or s390x\n"
 "  --test PAT        only test programs whose name matches\n"
 "  --jobs N          boots side by side (default: twice the number of CPUs)\n"
 "  --debug           the kernels have lockdep and KASAN: five times as much time for\n"
 "                    each machine, and what only they show counts (cures-debug)\n"
 "  --stress N        no other test than vfio_pci_stress_test, N seconds, with all\n"
 "                    devices of the machine that vfio-pci or a variant of it has\n"
-"  --needs           print what this would boot, the kernels x86_64 and um and the\n"
-"                    guest (initrd), run nothing\n"
+"  --needs           print what this would boot, the kernels by architecture and the\n"
+"                    guest (initrd of x86_64 and um), run nothing\n"
 "  --list            print the machines and what they are for, run nothing\n"
 "  --verbose         all that is known of every failure\n";
 
 struct options {
 	struct conf machines, provenance;
-	const char *kunit, *out, *mutant, *test;
+	const char *kunit, *out, *mutant, *test, *arch;
 	const char *patterns[32];
 	size_t nr_patterns;
 	struct expectation expect;
@@ -180,8 +183,8 @@ static unsigned int number(const char *option, const char *arg, unsigned int mos
 
 /* Of machines.conf, some of which only the guest's init reads */
 static const char *const machine_keys[] = {
-	"about", "arch", "smp", "mem", "iommu", "qemu", "append", "timeout", "test-timeout",
-	"suite", "mock", "vfs", "bind", "test", NULL
+	"about", "like", "arch", "smp", "mem", "iommu", "qemu", "append", "timeout",
+	"test-timeout", "suite", "mock", "vfs", "bind", "test", NULL
 };
 
 /* Of patches/provenance and ci/controls/controls.conf, some of which only scripts read */
@@ -205,6 +208,7 @@ static void parse_options(struct options *o, int argc, char *argv[])
 		{ "as-base", no_argument, NULL, 'b' },
 		{ "no-um", no_argument, NULL, 'U' },
 		{ "machine", required_argument, NULL, 'M' },
+		{ "arch", required_argument, NULL, 'c' },
 		{ "test", required_argument, NULL, 't' },
 		{ "jobs", required_argument, NULL, 'j' },
 		{ "debug", no_argument, NULL, 'd' },
@@ -244,6 +248,7 @@ static void parse_options(struct options *o, int argc, char *argv[])
 		case 'a': read_applied(&o->expect, optarg); break;
 		case 'b': o->expect.as_base = true; break;
 		case 'U': o->expect.no_um = true; break;
+		case 'c': o->arch = optarg; break;
 		case 'M':
 			if (o->nr_patterns == ARRAY_SIZE(o->patterns))
 				die("too many --machine");
@@ -329,14 +334,19 @@ static bool has_witness_on(const struct stanza *patch, const char *machine,
 static bool machine_wanted(const struct options *o, const struct stanza *machine,
 			   const struct stanza *patch)
 {
+	const char *like = stanza_get(machine, "like", machine->name);
+
 	if (o->expect.no_um && machine_is_um(machine))
 		return false;
+	if (o->arch ? strcmp(o->arch, machine_arch(machine)) :
+		      machine_is_cross(machine) && !o->nr_patterns)
+		return false;
 	if (!o->nr_patterns && patch)
-		return has_witness_on(patch, machine->name, NULL, false);
+		return has_witness_on(patch, like, NULL, false);
 	if (!o->nr_patterns) {
 		for (size_t i = 0; o->expect.topic && i < o->provenance.nr_stanzas; i++)
 			if (patch_is_of_topic(&o->provenance.stanzas[i], o->expect.topic) &&
-			    has_witness_on(&o->provenance.stanzas[i], machine->name, NULL, true))
+			    has_witness_on(&o->provenance.stanzas[i], like, NULL, true))
 				return true;
 		return !o->expect.topic;
 	}
@@ -352,7 +362,7 @@ static bool program_wanted(const char *program, const struct stanza *machine,
 {
 	if (pattern || !patch)
 		return !pattern || !fnmatch(pattern, program, 0);
-	return has_witness_on(patch, machine->name, program, false);
+	return has_witness_on(patch, stanza_get(machine, "like", machine->name), program, false);
 }
 
 /* Leave only the tests that are wanted; false: none is left */
@@ -418,13 +428,17 @@ static bool machine_stress(struct stanza *machine)
 	return any;
 }
 
-static bool kernel_has(const struct kernel *kernel, const char *name)
+static bool readable(char *path)
 {
-	char *path = xasprintf("%s/%s", kernel->dir, name);
-	bool has = !access(path, R_OK);
+	bool is = !access(path, R_OK);
 
 	free(path);
-	return has;
+	return is;
+}
+
+static bool kernel_has(const struct kernel *kernel, const char *name)
+{
+	return readable(xasprintf("%s/%s", kernel->dir, name));
 }
 
 /* Why there is no User-Mode Linux of this column, in a line; NULL: there is */
@@ -472,8 +486,9 @@ static void add_boots(const struct options *o, const struct stanza *machine, con
 		if (error) {
 			b->verdict = V_ERROR;
 			snprintf(b->reason, sizeof(b->reason), "%s", error);
-		} else if (!kernel_has(kernel, machine_is_um(machine) ? "linux" : "vmlinux") ||
-			   (!suite && !kernel_has(kernel, "initrd"))) {
+		} else if (!(machine_is_um(machine) ? kernel_has(kernel, "linux") :
+			     readable(kernel_file(machine, kernel, "vmlinux"))) ||
+			   (!suite && !readable(kernel_file(machine, kernel, "initrd")))) {
 			die("no kernel for %s in %s: build it first (tools/build)", b->id,
 			    kernel->dir);
 		} else if (lack) {
@@ -488,10 +503,14 @@ static void plan_boots(struct options *o)
 	const struct stanza *patch = find_patch(o);
 	/* If a mutant's machines are named, all that they have runs */
 	const struct stanza *filter = o->nr_patterns ? NULL : patch;
-	bool x86 = false, um = false, guest = false;
+	const char *archs[8];
+	size_t nr_archs = 0;
+	bool guest = false;
 
 	for (size_t i = 0; i < o->machines.nr_stanzas; i++) {
 		struct stanza *machine = &o->machines.stanzas[i];
+		bool wanted = false;
+		size_t a = 0;
 
 		if (!machine_wanted(o, machine, patch))
 			continue;
@@ -501,20 +520,26 @@ static void plan_boots(struct options *o)
 			if (o->stress || strcmp(l->key, "suite") ||
 			    !program_wanted(l->value, machine, o->test, filter))
 				continue;
-			um = true;
+			wanted = true;
 			add_boots(o, machine, l->value);
 		}
 		if (o->stress ? machine_stress(machine) :
 				machine_filter_tests(machine, o->test, filter)) {
-			*(machine_is_um(machine) ? &um : &x86) = true;
-			guest = true;
+			wanted = true;
+			guest |= !machine_is_cross(machine);
 			add_boots(o, machine, NULL);
 		}
+		while (a < nr_archs && strcmp(archs[a], machine_arch(machine)))
+			a++;
+		if (wanted && a == nr_archs)
+			archs[nr_archs++] = machine_arch(machine);
 	}
-	if (!x86 && !um)
-		die("no machine that matches --machine has a test that matches --test: see --list");
-	if (o->needs)
-		printf("%s%s%s", x86 ? "x86_64\n" : "", um ? "um\n" : "", guest ? "guest\n" : "");
+	if (!nr_archs)
+		die("no machine that matches --machine or --arch has a test that matches --test: see --list");
+	for (size_t a = 0; o->needs && a < nr_archs; a++)
+		printf("%s\n", archs[a]);
+	if (o->needs && guest)
+		printf("guest\n");
 }
 
 static void run_boots(const struct options *o, struct results *results)
@@ -595,11 +620,12 @@ int main(int argc, char *argv[])
 			results_skip(&results, &boots[i]);
 	results_complete(&results, boots, nr_boots);
 	results_sort(&results, &o.machines);
+	results_liken(&results, &o.machines);
 
 	o.expect.machines = &o.machines;
 	o.expect.provenance = &o.provenance;
 	o.expect.mutant = o.mutant;
-	o.expect.partial = o.nr_patterns || o.test || o.stress;
+	o.expect.partial = o.nr_patterns || o.test || o.stress || o.arch;
 	return table_print(&results, o.kernels, o.nr_kernels, &o.expect, o.out, o.verbose) ?
 		LAB_AS_EXPECTED : LAB_UNEXPECTED;
 }

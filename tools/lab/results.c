@@ -441,3 +441,19 @@ void results_sort(struct results *r, const struct conf *machines)
 		r->rows[i].order = i;
 	qsort(r->rows, r->nr_rows, sizeof(*r->rows), compare_rows);
 }
+
+void results_liken(struct results *r, const struct conf *machines)
+{
+	for (size_t i = 0; i < r->nr_rows; i++) {
+		struct row *row = &r->rows[i];
+
+		row->like = row->id;
+		for (size_t k = 0; k < machines->nr_stanzas; k++) {
+			const struct stanza *m = &machines->stanzas[k];
+			const char *like = stanza_get(m, "like", NULL);
+
+			if (like && row_is_of(row, m->name))
+				row->like = xasprintf("%s%s", like, row->id + strlen(m->name));
+		}
+	}
+}

@@ -7,6 +7,8 @@
  * In "without" and "control", where one patch was taken out or one upstream
  * fix reversed, the witnesses of that patch fail and all else passes.
  *
+ * The rows of a machine that is like another one are as those.
+ *
  * If the series is but one topic and what it needs, a row that a patch outside
  * of it cures may be as on the base, or pass.  The witnesses of the topic's own
  * patches pass.
@@ -20,26 +22,30 @@
 
 #include "lab.h"
 
-static bool stanza_matches(const struct stanza *patch, const char *key, const char *id)
+static bool row_matches(const struct row *row, const char *pattern)
+{
+	return !fnmatch(pattern, row->id, 0) || !fnmatch(pattern, row->like, 0);
+}
+
+static bool stanza_matches(const struct stanza *patch, const char *key, const struct row *row)
 {
 	for (size_t i = 0; i < patch->nr_lines; i++)
-		if (!strcmp(patch->lines[i].key, key) &&
-		    !fnmatch(patch->lines[i].value, id, 0))
+		if (!strcmp(patch->lines[i].key, key) && row_matches(row, patch->lines[i].value))
 			return true;
 	return false;
 }
 
-static bool stanza_has_witness(const struct stanza *patch, const char *id)
+static bool stanza_has_witness(const struct stanza *patch, const struct row *row)
 {
-	return stanza_matches(patch, "witness", id);
+	return stanza_matches(patch, "witness", row);
 }
 
 /* Fails on the base, but not for want of this patch alone, or only if debugged */
-static bool stanza_cures(const struct stanza *patch, const char *id,
+static bool stanza_cures(const struct stanza *patch, const struct row *row,
 			 const struct expectation *expect)
 {
-	return stanza_matches(patch, "cures", id) ||
-	       (expect->debug && stanza_matches(patch, "cures-debug", id));
+	return stanza_matches(patch, "cures", row) ||
+	       (expect->debug && stanza_matches(patch, "cures-debug", row));
 }
 
 bool patch_is_of_topic(const struct stanza *patch, const char *topic)
@@ -64,12 +70,12 @@ static bool not_cured_here(const struct row *row, const struct expectation *expe
 
 	for (size_t i = 0; i < expect->provenance->nr_stanzas; i++) {
 		const struct stanza *patch = &expect->provenance->stanzas[i];
-		bool witness = stanza_has_witness(patch, row->id);
+		bool witness = stanza_has_witness(patch, row);
 
 		if (witness && expect->topic && patch_is_of_topic(patch, expect->topic))
 			return false;
-		if (!witness && !stanza_cures(patch, row->id, expect) &&
-		    !stanza_matches(patch, "may-fail", row->id))
+		if (!witness && !stanza_cures(patch, row, expect) &&
+		    !stanza_matches(patch, "may-fail", row))
 			continue;
 		named = true;
 		missing |= !is_applied(patch, expect);
@@ -105,8 +111,8 @@ static const char *witness_of(const struct row *row, const char *column,
 		/* A control is no patch of the series: base has its fix */
 		if (base && stanza_get(patch, "control", NULL))
 			continue;
-		if (!stanza_has_witness(patch, row->id) &&
-		    (!base || !stanza_cures(patch, row->id, expect)))
+		if (!stanza_has_witness(patch, row) &&
+		    (!base || !stanza_cures(patch, row, expect)))
 			continue;
 		/* Of several, one of the topic in question */
 		if (!expect->topic || patch_is_of_topic(patch, expect->topic))
@@ -133,13 +139,13 @@ static bool proves_nothing(const struct row *row, const char *column,
 		bool mutant = without && !strcmp(patch->name, expect->mutant);
 
 		if ((base || mutant || !is_applied(patch, expect)) &&
-		    stanza_matches(patch, "may-fail", row->id))
+		    stanza_matches(patch, "may-fail", row))
 			return true;
-		if (mutant && stanza_cures(patch, row->id, expect))
+		if (mutant && stanza_cures(patch, row, expect))
 			return true;
 		for (size_t k = 0; without && k < expect->nr_also; k++)
 			if (!strcmp(patch->name, expect->also[k]) &&
-			    (stanza_has_witness(patch, row->id) || stanza_cures(patch, row->id, expect)))
+			    (stanza_has_witness(patch, row) || stanza_cures(patch, row, expect)))
 				return true;
 	}
 	return false;
@@ -316,7 +322,7 @@ static size_t count_unseen(const struct results *r, const struct kernel *kernels
 			if (strcmp(patch->lines[k].key, "witness"))
 				continue;
 			for (size_t j = 0; j < r->nr_rows; j++) {
-				if (fnmatch(pattern, r->rows[j].id, 0))
+				if (!row_matches(&r->rows[j], pattern))
 					continue;
 				row_there = true;
 				for (size_t c = 0; c < nr_kernels; c++)
