@@ -130,6 +130,19 @@ check_input() {
 		refuses "missing $f" 1 "missing: $f" env PATH="$tmp/bin" tools/setup --no-install
 	done
 	refuses "missing b4" 1 "missing: b4" env PATH="$tmp/bin" tools/setup --no-install --ci
+	# The same of another architecture, which nobody else needs
+	mkdir -p "$tmp/bin-cross"
+	for f in /usr/bin/* /bin/*; do
+		case ${f##*/} in aarch64-linux-gnu-gcc | qemu-system-aarch64) continue ;; esac
+		[ -e "$tmp/bin-cross/${f##*/}" ] || ln -s "$f" "$tmp/bin-cross/${f##*/}"
+	done
+	for f in gcc-aarch64-linux-gnu qemu-system-arm; do
+		refuses "missing $f" 1 "missing: $f" env PATH="$tmp/bin-cross" tools/setup --no-install --arch arm64
+	done
+	refuses "missing gcc-aarch64-linux-gnu of build" 2 "missing: gcc-aarch64-linux-gnu" \
+		env PATH="$tmp/bin-cross" tools/build --arch arm64 "$tmp/other"
+	refuses "unknown architecture" 2 "no such architecture" tools/setup --no-install --arch vax
+	refuses "machines of an unknown architecture" 2 "no machine that matches" tools/prove --no-install --arch vax
 
 	# A package that is not the pinned one
 	bad=$tmp/bad-base
@@ -842,6 +855,74 @@ check_drivers() {
 		fail "allmodconfig: $dirs do not build with W=1"
 		grep -m10 -E 'error|warning' "$log" | sed 's/^/        /'
 	fi
+}
+
+# with_arch ARCH: compiler and emulator are there
+with_arch() {
+	"$TOP/tools/setup" "${setup_opts[@]}" --arch "$1" ||
+		die "install what is named above, or let ci/test do it (no --no-install)"
+}
+
+check_arm64() { with_arch arm64; prove_counts arm64 --arch arm64; kunit_arch arm64 arm64; }
+check_s390x() { with_arch s390x; prove_counts s390x --arch s390x; kunit_arch s390x s390; }
+
+# kunit_arch ARCH NAME: the KUnit suites on another architecture.  A software PCI
+# hierarchy has its BARs in logic_iomem, which is User-Mode Linux's: with all but that,
+# is there a suite?
+kunit_arch() {
+	local log=$LOGS/kunit-$1.log prefix out=$WORK/uml/build-kunit-$1
+
+	worktree_at uml "$SERIES"
+	read -r _ prefix _ < <(cross_of "$1")
+	mkdir -p "$out"
+	printf 'CONFIG_%s=y\n' KUNIT PCI PCI_MSI PCI_KUNIT_TEST >"$out/kunitconfig"
+	if (cd "$WORK/uml" && tools/testing/kunit/kunit.py config --arch="$2" --cross_compile="$prefix" \
+		--kunitconfig="$out/kunitconfig" --build_dir="$out") >"$log" 2>&1 9>&-; then
+		fail "kunit.py --arch=$2 has the suites of drivers/pci, and no check runs them"
+	elif grep -qx 'Missing: CONFIG_PCI_KUNIT_TEST=y' "$log"; then
+		skip "kunit.py --arch=$2: the software PCI hierarchy is for User-Mode Linux only (logic_iomem)"
+	else
+		fail "kunit.py --arch=$2"
+		tail -n 5 "$log" | sed 's/^/        /'
+	fi
+}
+
+check_cross() {
+	local arch karch prefix dirs tree=$WORK/mutant out log options
+
+	worktree_at mutant "$SERIES"
+	dirs=$(concerned_dirs)
+	for arch in i386 arm64 s390x; do
+		prefix='' karch=$arch
+		if [ "$arch" != i386 ]; then
+			with_arch "$arch"
+			read -r karch prefix _ < <(cross_of "$arch")
+		fi
+		out=$tree/build-allmod-$arch log=$LOGS/cross-$arch.log
+		mapfile -t options < <(kmake_options "$prefix")
+		mkdir -p "$out"
+		cross_make() {
+			make -s -C "$tree" O="$out" ARCH="$karch" ${prefix:+CROSS_COMPILE="$prefix"} "${options[@]}" -j"$JOBS" "$@" 9>&-
+		}
+		# shellcheck disable=SC2086 # several directories
+		if ! { cross_make allmodconfig && cross_make CONFIG_WERROR= $dirs; } >"$log" 2>&1; then
+			fail "allmodconfig of $arch: $dirs do not build"
+			grep -m10 -E 'error|warning' "$log" | sed 's/^/        /'
+			continue
+		fi
+		# Not all of drivers/pci is free of warnings
+		warnings_of "$log" | grep -F "$(git_k -C "$tree" diff --name-only base "$SERIES" -- '*.[ch]')" >"$log.warnings" || true
+		if [ -s "$log.warnings" ]; then
+			fail "allmodconfig of $arch: what the series changes has warnings with W=1"
+			head -n 10 "$log.warnings" | sed 's/^/        /'
+		else
+			ok "allmodconfig of $arch: what the series changes in $dirs has no warning with W=1"
+		fi
+	done
+	for arch in arm64 s390x; do
+		try "the selftests build for $arch" tools/build --arch "$arch" --guest "$CACHE/lab" "$tree"
+		[ -x "$tree/build-$arch/selftests/vfio_pci_device_test" ] || fail "the selftests for $arch have no programs"
+	done
 }
 
 # boot_verdict N PATCH COMMIT: of the boot that was started before
