@@ -39,6 +39,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 #include <sys/mount.h>
@@ -102,7 +103,9 @@ static void power_off(void)
 {
 	fflush(NULL);
 	sync();
-	/* Let the UART drain what was written last */
+	/* Let the UARTs drain what was written last */
+	if (ktap)
+		tcdrain(fileno(ktap));
 	usleep(20000);
 	reboot(RB_POWER_OFF);
 	for (;;)

@@ -338,6 +338,9 @@ void boot_start(struct boot *boot, const char *out, unsigned int timeout_factor,
 	else
 		qemu_args(&a, boot);
 
+	boot->verdict = V_NONE;
+	boot->reason[0] = 0;
+	boot->crashed = false;
 	boot->started = monotonic();
 	boot->deadline = boot->started + stanza_get_int(m, "timeout", 180) * timeout_factor +
 			 seconds;
@@ -408,17 +411,18 @@ static void judge(struct boot *boot, bool timed_out, int status)
 		set_reason(boot, V_PASS, "");
 	else if (!WIFEXITED(status) || WEXITSTATUS(status)) {
 		bool um = machine_is_um(boot->machine);
-		/* User-Mode Linux has no log of its own, and complains last */
+		/* User-Mode Linux has no log of its own; both complain last */
 		char *log = read_file(boot->dir, um ? "console.log" : "qemu.log");
 		size_t end = strlen(log);
 
 		while (end && strchr("\r\n", log[end - 1]))
 			log[--end] = 0;
-		found = um ? strrchr(log, '\n') : NULL;
+		found = strrchr(log, '\n');
 		char *text = xasprintf("%s failed: %s", um ? "User-Mode Linux" : "QEMU",
 				       found ? found + 1 : log);
 
 		set_reason(boot, V_ERROR, text);
+		boot->crashed = WIFSIGNALED(status) && !um;
 		free(text);
 		free(log);
 	} else if (!console[0])

@@ -81,6 +81,7 @@ struct boot {
 	char *dir;		/* console.log, ktap.log, qemu.log, junit.xml */
 	pid_t pid;		/* of QEMU or UML, 0: not running */
 	double started, deadline, took;
+	bool crashed, again;	/* QEMU itself; so it was started once more */
 	enum verdict verdict;	/* of the boot as a whole */
 	char reason[256];
 };

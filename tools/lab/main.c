@@ -562,6 +562,14 @@ static void run_boots(const struct options *o, struct results *results)
 
 			if (!b->pid || !boot_poll(b))
 				continue;
+			/* With one thread for each CPU, an assertion of its own fails rarely */
+			if (b->crashed && machine_is_cross(b->machine) && !b->again) {
+				printf("        %-8s %-16s once more: %s\n", b->kernel->column,
+				       b->id, b->reason);
+				b->again = true;
+				boot_start(b, o->out, o->timeout_factor, o->stress);
+				continue;
+			}
 			running--;
 			done++;
 			results_collect(results, b, o->kunit);
