@@ -200,7 +200,7 @@ static void test_device_teardown(struct test_device *device)
 	if (!driver)
 		sysfs_driver_bind(device->bdf, device->driver);
 
-	sysfs_device_attr_set(device->bdf, "power/control", device->power_control);
+	sysfs_power_control_set(device->bdf, device->power_control);
 
 	free(driver);
 }
@@ -224,8 +224,7 @@ static const char *test_device_setup(struct test_device *device, const char *bdf
 	free(driver);
 
 	/* The device must respond when it is closed, so keep it in D0 */
-	sysfs_device_attr_get(bdf, "power/control", device->power_control,
-			      sizeof(device->power_control));
+	sysfs_power_control_get(bdf, device->power_control, sizeof(device->power_control));
 
 	return NULL;
 }
@@ -257,7 +256,7 @@ static const char *test_device_probe(struct test_device *device, struct iommu *i
 static const char *test_device_use(struct test_device *device, struct iommu *iommu,
 				   struct probe *probe)
 {
-	sysfs_device_attr_set(device->bdf, "power/control", "on");
+	sysfs_power_control_set(device->bdf, "on");
 
 	if (!probe->done) {
 		probe->unfit = test_device_probe(device, iommu);
@@ -664,7 +663,7 @@ TEST_F(vfio_pci_close_test, unbind_while_open)
 
 	/* The next user gets a working device */
 	sysfs_driver_bind(device->bdf, device->driver);
-	sysfs_device_attr_set(device->bdf, "power/control", "on");
+	sysfs_power_control_set(device->bdf, "on");
 	test_device_open(device, self->iommu);
 	ASSERT_TRUE(test_device_is_masked(device));
 	test_device_close(device);

@@ -166,6 +166,8 @@ TEST_F(vfio_pci_dmabuf_test, d3hot)
 
 /* The device suspends, so whatever the user does next has to resume it */
 #define LOW_POWER_ENTRY() do {				\
+	if (!sysfs_device_has_pm(device_bdf))		\
+		SKIP(return, "Kernel does not have power management");	\
 	ASSERT_EQ(0, low_power_entry(self->device));	\
 	ASSERT_TRUE(sysfs_device_suspends(device_bdf, SUSPEND_MS));			\
 	ASSERT_REVOKED(self->dmabuf);			\
@@ -234,6 +236,9 @@ TEST_F(vfio_pci_dmabuf_test, low_power_wakeup)
 {
 	struct vfio_device_low_power_entry_with_wakeup entry = {};
 	u64 value = 0;
+
+	if (!sysfs_device_has_pm(device_bdf))
+		SKIP(return, "Kernel does not have power management");
 
 	entry.wakeup_eventfd = eventfd(0, EFD_NONBLOCK);
 	ASSERT_LE(0, entry.wakeup_eventfd);

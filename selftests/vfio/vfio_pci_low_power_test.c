@@ -61,6 +61,8 @@ FIXTURE_SETUP(vfio_pci_low_power_test)
 
 	if (!self->pm)
 		SKIP(return, "Device does not have Power Management");
+	if (variant->low_power && !sysfs_device_has_pm(device_bdf))
+		SKIP(return, "Kernel does not have power management");
 }
 
 FIXTURE_TEARDOWN(vfio_pci_low_power_test)

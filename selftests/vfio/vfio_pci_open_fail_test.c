@@ -65,9 +65,8 @@ FIXTURE_SETUP(vfio_pci_open_fail_test)
 	device_enable(self->driver, true);
 
 	/* The registers are looked at after close, so keep the device in D0 */
-	sysfs_device_attr_get(device_bdf, "power/control", self->power_control,
-			      sizeof(self->power_control));
-	sysfs_device_attr_set(device_bdf, "power/control", "on");
+	sysfs_power_control_get(device_bdf, self->power_control, sizeof(self->power_control));
+	sysfs_power_control_set(device_bdf, "on");
 
 	sysfs_read(FAILSLAB "ignore-gfp-wait", self->ignore_gfp_wait,
 		   sizeof(self->ignore_gfp_wait));
@@ -82,7 +81,7 @@ FIXTURE_TEARDOWN(vfio_pci_open_fail_test)
 {
 	sysfs_write(FAILSLAB "ignore-gfp-wait", self->ignore_gfp_wait);
 	sysfs_write(FAILSLAB "verbose", self->verbose);
-	sysfs_device_attr_set(device_bdf, "power/control", self->power_control);
+	sysfs_power_control_set(device_bdf, self->power_control);
 	device_enable(self->driver, false);
 	free(self->driver);
 	iommu_cleanup(self->iommu);

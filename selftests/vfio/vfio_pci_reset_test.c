@@ -149,7 +149,10 @@ static void check_setup(struct reset_test *t, bool memory, bool master)
 		enabled = vfio_pci_state_readw(state, msi + PCI_MSI_FLAGS) &
 			  PCI_MSI_FLAGS_ENABLE;
 		VFIO_ASSERT_EQ(enabled, t->irq_index == VFIO_PCI_MSI_IRQ_INDEX);
-		if (enabled)
+		/* Its lower half may well be 0. */
+		if (enabled && !(vfio_pci_state_readw(state, msi + PCI_MSI_FLAGS) &
+				 PCI_MSI_FLAGS_64BIT &&
+				 vfio_pci_state_readl(state, msi + PCI_MSI_ADDRESS_HI)))
 			VFIO_ASSERT_NE(vfio_pci_state_readl(state, msi + PCI_MSI_ADDRESS_LO), 0);
 	}
 
@@ -167,7 +170,8 @@ static void check_setup(struct reset_test *t, bool memory, bool master)
 					       PCI_MSIX_ENTRY_CTRL_MASKBIT, 0);
 				continue;
 			}
-			VFIO_ASSERT_NE(state->msix_table[i].addr_lo, 0);
+			VFIO_ASSERT_NE(state->msix_table[i].addr_lo |
+				       state->msix_table[i].addr_hi, 0);
 			VFIO_ASSERT_EQ(state->msix_table[i].ctrl &
 				       PCI_MSIX_ENTRY_CTRL_MASKBIT, 0);
 		}

@@ -33,6 +33,9 @@ $(LIBVFIO_O_DIRS):
 	mkdir -p $@
 
 CFLAGS += -I$(LIBVFIO_SRCDIR)/include
+ifeq ($(ARCH:s390x=s390),s390)
+CFLAGS += -I$(LIBVFIO_SRCDIR)/arch/s390/include
+endif
 
 LDLIBS += -luuid
 

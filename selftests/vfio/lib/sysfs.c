@@ -239,6 +239,27 @@ void sysfs_device_attr_set(const char *bdf, const char *attr, const char *val)
 		       attr, bdf);
 }
 
+bool sysfs_device_has_pm(const char *bdf)
+{
+	char path[PATH_MAX];
+
+	snprintf_assert(path, PATH_MAX, "/sys/bus/pci/devices/%s/power/control", bdf);
+	return !access(path, F_OK);
+}
+
+void sysfs_power_control_get(const char *bdf, char *buf, size_t size)
+{
+	buf[0] = 0;
+	if (sysfs_device_has_pm(bdf))
+		sysfs_device_attr_get(bdf, "power/control", buf, size);
+}
+
+void sysfs_power_control_set(const char *bdf, const char *val)
+{
+	if (sysfs_device_has_pm(bdf))
+		sysfs_device_attr_set(bdf, "power/control", val);
+}
+
 bool sysfs_device_suspends(const char *bdf, unsigned int timeout_ms)
 {
 	unsigned int tries = timeout_ms / 10;

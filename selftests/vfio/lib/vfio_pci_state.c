@@ -131,6 +131,12 @@ static u32 config_get(const u8 *config, u16 offset, u8 size)
 	return val;
 }
 
+static void config_put(u8 *config, u8 size, u32 val)
+{
+	for (; size--; val >>= 8)
+		*config++ = val;
+}
+
 struct pci_cap {
 	u32 id;
 	u16 offset;
@@ -502,6 +508,11 @@ void vfio_pci_state_read(struct vfio_pci_device *device, struct vfio_pci_state *
 	for (i = 0; i < VFIO_PCI_NUM_REGIONS; i++) {
 		struct vfio_region_info info = { .argsz = sizeof(info), .index = i };
 
+		/* A ROM to which no firmware has given an address would get one. */
+		if (i == VFIO_PCI_ROM_REGION_INDEX &&
+		    !(vfio_pci_state_readl(state, PCI_ROM_ADDRESS) & PCI_ROM_ADDRESS_MASK))
+			continue;
+
 		/* There is no VGA region without VGA. */
 		if (!ioctl(device->fd, VFIO_DEVICE_GET_REGION_INFO, &info))
 			state->region_size[i] = info.size;
@@ -571,8 +582,9 @@ int vfio_pci_state_fill(struct vfio_pci_device *device)
 
 	for (i = 0; i < ARRAY_SIZE(fills); i++) {
 		const struct pci_fill *fill = &fills[i];
-		u32 old, new = 0;
+		u8 buf[sizeof(u32)];
 		u16 pos = 0;
+		u32 old;
 
 		if (fill->cap == EXT(ERR) && !state->aer_saved)
 			continue;
@@ -587,18 +599,18 @@ int vfio_pci_state_fill(struct vfio_pci_device *device)
 
 		old = config_get(state->config, pos, fill->size);
 		if (fill->sysfs) {
-			new = (old & ~fill->clear) | fill->set;
+			config_put(buf, fill->size, (old & ~fill->clear) | fill->set);
 			/* Not possible while the kernel is locked down */
-			__sysfs_config_access(device->bdf, true, pos, fill->size, &new);
+			__sysfs_config_access(device->bdf, true, pos, fill->size, buf);
 		} else {
-			vfio_pci_config_access(device, false, pos, fill->size, &new);
-			new = (new & ~fill->clear) | fill->set;
-			vfio_pci_config_access(device, true, pos, fill->size, &new);
+			vfio_pci_config_access(device, false, pos, fill->size, buf);
+			config_put(buf, fill->size,
+				   (config_get(buf, 0, fill->size) & ~fill->clear) | fill->set);
+			vfio_pci_config_access(device, true, pos, fill->size, buf);
 		}
 
-		new = 0;
-		sysfs_config_access(device->bdf, false, pos, fill->size, &new);
-		if (new != old)
+		sysfs_config_access(device->bdf, false, pos, fill->size, buf);
+		if (config_get(buf, 0, fill->size) != old)
 			n++;
 	}
 

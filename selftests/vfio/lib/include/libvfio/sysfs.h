@@ -2,6 +2,7 @@
 #ifndef SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_SYSFS_H
 #define SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_SYSFS_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -29,6 +30,13 @@ void sysfs_device_attr_get(const char *bdf, const char *attr, char *buf,
 void sysfs_device_attr_set(const char *bdf, const char *attr, const char *val);
 int __sysfs_device_attr_set(const char *bdf, const char *attr, const char *val);
 
+/* Does the kernel have runtime power management?  Without, a device stays in D0. */
+bool sysfs_device_has_pm(const char *bdf);
+
+/* Read or write power/control, if there is one. */
+void sysfs_power_control_get(const char *bdf, char *buf, size_t size);
+void sysfs_power_control_set(const char *bdf, const char *val);
+
 /* Does the device suspend within that time?  Not in use, it should. */
 bool sysfs_device_suspends(const char *bdf, unsigned int timeout_ms);
 
@@ -50,16 +58,17 @@ void sysfs_config_access(const char *bdf, bool write, size_t config,
 	__data;									\
 })
 
+/* It is little endian. */
 #define sysfs_config_readb(_b, _o) sysfs_config_read(_b, _o, u8)
-#define sysfs_config_readw(_b, _o) sysfs_config_read(_b, _o, u16)
-#define sysfs_config_readl(_b, _o) sysfs_config_read(_b, _o, u32)
+#define sysfs_config_readw(_b, _o) ((u16)le16toh(sysfs_config_read(_b, _o, u16)))
+#define sysfs_config_readl(_b, _o) ((u32)le32toh(sysfs_config_read(_b, _o, u32)))
 
 #define sysfs_config_write(_bdf, _offset, _value, _type) do {			\
 	_type __data = (_value);						\
 	sysfs_config_access((_bdf), true, _offset, sizeof(__data), &__data);	\
 } while (0)
 
-#define sysfs_config_writew(_b, _o, _v) sysfs_config_write(_b, _o, _v, u16)
+#define sysfs_config_writew(_b, _o, _v) sysfs_config_write(_b, _o, htole16(_v), u16)
 
 /* Return the offset of a capability in configuration space, or 0. */
 u8 sysfs_config_find_capability(const char *bdf, u8 id);

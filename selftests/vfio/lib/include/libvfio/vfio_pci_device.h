@@ -2,6 +2,7 @@
 #ifndef SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_VFIO_PCI_DEVICE_H
 #define SELFTESTS_VFIO_LIB_INCLUDE_LIBVFIO_VFIO_PCI_DEVICE_H
 
+#include <endian.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -109,9 +110,10 @@ void vfio_pci_config_access(struct vfio_pci_device *device, bool write,
 	__data;									    \
 })
 
+/* VFIO shows config space as it is, little endian. */
 #define vfio_pci_config_readb(_d, _o) vfio_pci_config_read(_d, _o, u8)
-#define vfio_pci_config_readw(_d, _o) vfio_pci_config_read(_d, _o, u16)
-#define vfio_pci_config_readl(_d, _o) vfio_pci_config_read(_d, _o, u32)
+#define vfio_pci_config_readw(_d, _o) ((u16)le16toh(vfio_pci_config_read(_d, _o, u16)))
+#define vfio_pci_config_readl(_d, _o) ((u32)le32toh(vfio_pci_config_read(_d, _o, u32)))
 
 #define vfio_pci_config_write(_device, _offset, _value, _type) do {		  \
 	_type __data = (_value);						  \
@@ -119,8 +121,8 @@ void vfio_pci_config_access(struct vfio_pci_device *device, bool write,
 } while (0)
 
 #define vfio_pci_config_writeb(_d, _o, _v) vfio_pci_config_write(_d, _o, _v, u8)
-#define vfio_pci_config_writew(_d, _o, _v) vfio_pci_config_write(_d, _o, _v, u16)
-#define vfio_pci_config_writel(_d, _o, _v) vfio_pci_config_write(_d, _o, _v, u32)
+#define vfio_pci_config_writew(_d, _o, _v) vfio_pci_config_write(_d, _o, htole16(_v), u16)
+#define vfio_pci_config_writel(_d, _o, _v) vfio_pci_config_write(_d, _o, htole32(_v), u32)
 
 static inline void vfio_pci_cmd_set(struct vfio_pci_device *device, u16 bits)
 {
