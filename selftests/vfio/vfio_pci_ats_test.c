@@ -86,14 +86,16 @@ FIXTURE_TEARDOWN_PARENT(vfio_pci_ats_test)
 }
 
 /* Attached twice, to the domain that blocks and back, and otherwise as before? */
-static bool was_stopped(FIXTURE_DATA(vfio_pci_ats_test) *self)
+static bool was_stopped(struct vfio_pci_device *device, int attached_before,
+			const struct vfio_pci_state *before,
+			struct vfio_pci_state *after)
 {
-	int n = attached() - self->attached;
+	int n = attached() - attached_before;
 
-	vfio_pci_state_read(self->device, self->after);
+	vfio_pci_state_read(device, after);
 	if (n != 2)
 		printf("%s: attached to a domain %d times, not twice\n", device_bdf, n);
-	return n == 2 && !vfio_pci_state_diff(self->before, self->after);
+	return n == 2 && !vfio_pci_state_diff(before, after);
 }
 
 TEST_F(vfio_pci_ats_test, device_reset)
@@ -102,7 +104,7 @@ TEST_F(vfio_pci_ats_test, device_reset)
 		SKIP(return, "Device does not support reset");
 
 	vfio_pci_device_reset(self->device);
-	ASSERT_TRUE(was_stopped(self));
+	ASSERT_TRUE(was_stopped(self->device, self->attached, self->before, self->after));
 }
 
 TEST_F(vfio_pci_ats_test, hot_reset)
@@ -115,7 +117,7 @@ TEST_F(vfio_pci_ats_test, hot_reset)
 	ret = vfio_pci_device_hot_reset(self->device, NULL, 0);
 	if (ret)
 		SKIP(return, "No hot reset of this device: %s", strerror(-ret));
-	ASSERT_TRUE(was_stopped(self));
+	ASSERT_TRUE(was_stopped(self->device, self->attached, self->before, self->after));
 }
 
 int main(int argc, char *argv[])
