@@ -844,13 +844,12 @@ TEST_F(vfio_pci_bus_reset_test, open_locks_bridge)
 	sysfs_driver_bind(self->device.bdf, driver);
 	free(driver);
 	/* vfio-pci has allowed it to suspend */
-	sysfs_device_attr_set(self->device.bdf, "power/control", "on");
+	sysfs_power_control_set(self->device.bdf, "on");
 	test_device_dirty_closed(&self->device);
 
 	monitor_start(&monitor);
 	test_device_open(&self->device, self->iommu);
 	monitor_stop(&monitor);
-	sysfs_device_attr_set(self->device.bdf, "power/control", "auto");
 
 	ASSERT_TRUE(test_device_is_masked(&self->device));
 	test_device_close(&self->device);

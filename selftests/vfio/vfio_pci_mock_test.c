@@ -412,7 +412,7 @@ TEST_F_TIMEOUT(vfio_pci_mock_lost_test, no_bar, 100)
 {
 	mock_change(PCI_BASE_ADDRESS_0, 4, 0, 0);
 	backdoor_reset(self->port);
-	ASSERT_NE(__vfio_pci_device_reset(self->t.device), 0);
+	ASSERT_EQ(__vfio_pci_device_reset(self->t.device), -EIO);
 }
 
 /* The same for the set of devices that are reset together, this one alone */
@@ -425,7 +425,7 @@ TEST_F_TIMEOUT(vfio_pci_mock_lost_test, no_bar_hot_reset, 100)
 
 	mock_change(PCI_BASE_ADDRESS_0, 4, 0, 0);
 	backdoor_reset(self->port);
-	ASSERT_NE(vfio_pci_device_hot_reset(device, &group_fd, 1), 0);
+	ASSERT_EQ(vfio_pci_device_hot_reset(device, &group_fd, 1), -EIO);
 }
 
 #define D0	0
