@@ -31,11 +31,14 @@ import_source() {
 
 	WORK=$CACHE/work/$id
 	[ ! -f "$WORK/repo.git/imported" ] || return 0
-	room "$CACHE" 12000
-	say "unpacking $(basename "$tarball") (a minute, once)"
 	rm -rf "$WORK/repo.git" "$WORK/unpack"
 	tmp=$WORK/unpack
 	mkdir -p "$tmp"
+	# A wrong file is named whether or not there is room for a right one
+	[ -n "$(tar -tf "$tarball" 2>"$WORK/unpack.log" | head -n 1)" ] ||
+		die "cannot unpack $tarball: $(head -n 1 "$WORK/unpack.log")"
+	room "$CACHE" 12000
+	say "unpacking $(basename "$tarball") (a minute, once)"
 	tar -xf "$tarball" -C "$tmp" --strip-components=1 2>"$WORK/unpack.log" ||
 		die "cannot unpack $tarball: $(head -n 1 "$WORK/unpack.log")"
 	is_kernel_tree "$tmp" || die "no kernel source in $tarball"
