@@ -266,13 +266,17 @@ default_series() {
 # topic_commit TOPIC: only this topic and what it needs, after series_commit; sets
 # APPLIED and APPLIED_MAP
 topic_commit() {
-	local topics items
+	local topics items n PICK_ON='' PICK_ON_MAP=''
 
 	mapfile -t topics < <(with_needs "$1")
-	mapfile -t items < <(series_items "${topics[@]}")
-	pick_items "${items[@]}"
-	[ -n "$APPLIED" ] ||
-		die "$APPLY_ERROR: \"needs\" of $1 lacks something; nothing was changed"
+	# Topic by topic: others begin with the same ones
+	for ((n = 1; n <= ${#topics[@]}; n++)); do
+		mapfile -t items < <(series_items "${topics[@]::n}")
+		pick_items "${items[@]}"
+		[ -n "$APPLIED" ] ||
+			die "$APPLY_ERROR: \"needs\" of $1 lacks something; nothing was changed"
+		PICK_ON=$APPLIED PICK_ON_MAP=$APPLIED_MAP
+	done
 }
 
 # kunit_commit: only the tests of the series on top of the base, after
@@ -382,16 +386,19 @@ map_items() {
 }
 
 # pick_items ITEM...: some of the series, picked from its commits; sets APPLIED
-# and APPLIED_MAP, or APPLY_ERROR
+# and APPLIED_MAP, or APPLY_ERROR.  PICK_ON has the first of them already, as
+# PICK_ON_MAP says.
 pick_items() {
 	local key tmp=$WORK/apply item commit files wanted
 
 	wanted=$(printf '%s\n' "$@")
 	key=$(sha256sum <<<"$SERIES $wanted" | cut -c1-32)
 	! applied "$key" || return 0
+	cp "${PICK_ON_MAP:-/dev/null}" "$APPLIED_MAP.tmp"
+	wanted=$(grep -vxFf <(cut -d ' ' -f 2- "$APPLIED_MAP.tmp") <<<"$wanted")
 	mapfile -t files < <(grep '\.patch$' <<<"$wanted")
 	say "picking ${#files[@]} patches for ${BASE_NAME:-the base}"
-	scratch_tree base "${files[@]/#/$TOP/patches/}"
+	scratch_tree "${PICK_ON:-base}" "${files[@]/#/$TOP/patches/}"
 	while read -r commit item; do
 		grep -qxF -- "$item" <<<"$wanted" || continue
 		GIT_COMMITTER_DATE=$(git_k -C "$tmp" log -1 --format=%aI "$commit") \
@@ -401,7 +408,7 @@ pick_items() {
 		}
 		attach_note "$tmp" "$item" HEAD
 		echo "$(git_k -C "$tmp" rev-parse HEAD) $item"
-	done <"$SERIES_MAP" >"$APPLIED_MAP.tmp"
+	done <"$SERIES_MAP" >>"$APPLIED_MAP.tmp"
 	applied_is "$tmp"
 }
 
