@@ -62,6 +62,10 @@ TEST_F(vfio_pci_access_test, hidden_capability)
 		if (!where)
 			continue;
 
+		/* The first one of all is there to find the others by */
+		if (where != PCI_CFG_SPACE_SIZE)
+			EXPECT_EQ(hidden[i].id, vfio_pci_config_readw(self->device, where));
+
 		/* Can it be written at all? */
 		where += hidden[i].reg;
 		val = sysfs_config_readw(device_bdf, where);

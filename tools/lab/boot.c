@@ -16,9 +16,10 @@
 #define STANZA " -fw_cfg name=opt/vfio-reset-state/stanza,file=stanza"
 
 /*
- * One host thread for all CPUs of x86_64: machines run side by side anyway, 16 CPUs
- * boot five times faster on two cores, and QEMU's parallel mode can fail an assertion
- * when a BAR moves under it.  arm64 has two CPUs at the same moment.  It has no PCI
+ * One host thread for all CPUs of x86_64 and arm64: machines run side by side anyway,
+ * and 16 CPUs boot five times faster on two cores.  In QEMU's parallel mode, an access
+ * may miss its device while a BAR moves: QEMU fails an assertion, or an arm64 guest
+ * dies of an external abort.  s390x has two CPUs at the same moment.  arm64 has no PCI
  * memory above 4 GB, where the VFs of an igb don't decode their BARs in QEMU.
  *
  * An interrupt while the kernel identifies an x86_64 CPU finds no 5-level paging for a
@@ -43,7 +44,7 @@ static const struct arch {
 	  .ports = "-serial file:ktap.log -serial chardev:guest-monitor" STANZA },
 	{ .name = "um" },
 	{ .name = "arm64", .qemu = "qemu-system-aarch64", .package = "qemu-system-arm",
-	  .options = "-machine virt,gic-version=3,its=on,iommu=smmuv3,highmem-mmio=off -accel tcg,thread=multi"
+	  .options = "-machine virt,gic-version=3,its=on,iommu=smmuv3,highmem-mmio=off -accel tcg,thread=single"
 		     " -cpu max,pauth-impdef=on -serial file:console.log",
 	  .append = "console=ttyAMA0",
 	  .ports = "-chardev file,id=ktap,path=ktap.log"
