@@ -178,6 +178,28 @@ TEST_F_TIMEOUT(vfio_pci_mock_test, gone, 1000)
 	EXPECT_EQ(check_state(&self->t, 1), 0);
 }
 
+/* BAR 0 keeps the uppermost bit of an address only, or all, from the next reset on */
+#define BAR_GROWN	"change=0x10:4:0:0x80000000"
+#define BAR_SHRUNK	"change=0x10:4:0:0xffffc000"
+
+/* A device whose BAR has changed must not decode what is not its own */
+TEST_F_TIMEOUT(vfio_pci_mock_test, bar_grown, 100)
+{
+	struct vfio_pci_device *device = self->t.device;
+
+	vfio_pci_cmd_set(device, PCI_COMMAND_MEMORY);
+	mock_inject(BAR_GROWN);
+	EXPECT_EQ(-EIO, __vfio_pci_device_reset(device));
+	EXPECT_EQ(0, sysfs_config_readw(device_bdf, PCI_COMMAND) & PCI_COMMAND_MEMORY);
+
+	vfio_pci_cmd_set(device, PCI_COMMAND_MEMORY);
+	EXPECT_EQ(0, sysfs_config_readw(device_bdf, PCI_COMMAND) & PCI_COMMAND_MEMORY);
+
+	mock_inject(BAR_SHRUNK);
+	ASSERT_EQ(0, __vfio_pci_device_reset(device));
+	EXPECT_NE(0, sysfs_config_readw(device_bdf, PCI_COMMAND) & PCI_COMMAND_MEMORY);
+}
+
 /* A device that does not respond for a while has lost nothing */
 TEST_F_TIMEOUT(vfio_pci_mock_test, gone_command, 100)
 {
@@ -281,6 +303,23 @@ TEST_F_TIMEOUT(vfio_pci_mock_open_test, dead, 1000)
 
 	mock_inject("");
 	EXPECT_EQ(0, vfio_pci_device_try_open(device_bdf, self->iommu));
+}
+
+/* The reset on open has left it without its address */
+TEST_F_TIMEOUT(vfio_pci_mock_open_test, bar_grown, 100)
+{
+	/* A device that was just bound is reset on open */
+	sysfs_driver_unbind(device_bdf);
+	sysfs_driver_bind(device_bdf, "vfio-pci");
+	/* The way out of D3hot is a reset, too */
+	sysfs_device_attr_set(device_bdf, "power/control", "on");
+	mock_inject(BAR_GROWN);
+	EXPECT_EQ(-EIO, vfio_pci_device_try_open(device_bdf, self->iommu));
+	EXPECT_EQ(0, sysfs_config_readw(device_bdf, PCI_COMMAND) & PCI_COMMAND_MEMORY);
+
+	mock_inject(BAR_SHRUNK);
+	EXPECT_EQ(0, vfio_pci_device_try_open(device_bdf, self->iommu));
+	sysfs_device_attr_set(device_bdf, "power/control", "auto");
 }
 
 /* What is in its place by then may be another device, which must not be reset */
