@@ -279,6 +279,23 @@ FIXTURE_TEARDOWN(vfio_pci_mock_open_test)
 	sysfs_device_attr_set(device_bdf, "reset_method", "default");
 }
 
+/* The reset on open has left it without its address */
+TEST_F_TIMEOUT(vfio_pci_mock_open_test, bar_grown, 100)
+{
+	/* A device that was just bound is reset on open */
+	sysfs_driver_unbind(device_bdf);
+	sysfs_driver_bind(device_bdf, "vfio-pci");
+	/* The way out of D3hot is a reset, too */
+	sysfs_device_attr_set(device_bdf, "power/control", "on");
+	mock_inject(BAR_GROWN);
+	EXPECT_EQ(-EIO, vfio_pci_device_try_open(device_bdf, self->iommu));
+	EXPECT_EQ(0, sysfs_config_readw(device_bdf, PCI_COMMAND) & PCI_COMMAND_MEMORY);
+
+	mock_inject(BAR_SHRUNK);
+	EXPECT_EQ(0, vfio_pci_device_try_open(device_bdf, self->iommu));
+	sysfs_device_attr_set(device_bdf, "power/control", "auto");
+}
+
 /* Its own reset does not help, but that of its bus does */
 TEST_F_TIMEOUT(vfio_pci_mock_open_test, revived, 1000)
 {
@@ -303,23 +320,6 @@ TEST_F_TIMEOUT(vfio_pci_mock_open_test, dead, 1000)
 
 	mock_inject("");
 	EXPECT_EQ(0, vfio_pci_device_try_open(device_bdf, self->iommu));
-}
-
-/* The reset on open has left it without its address */
-TEST_F_TIMEOUT(vfio_pci_mock_open_test, bar_grown, 100)
-{
-	/* A device that was just bound is reset on open */
-	sysfs_driver_unbind(device_bdf);
-	sysfs_driver_bind(device_bdf, "vfio-pci");
-	/* The way out of D3hot is a reset, too */
-	sysfs_device_attr_set(device_bdf, "power/control", "on");
-	mock_inject(BAR_GROWN);
-	EXPECT_EQ(-EIO, vfio_pci_device_try_open(device_bdf, self->iommu));
-	EXPECT_EQ(0, sysfs_config_readw(device_bdf, PCI_COMMAND) & PCI_COMMAND_MEMORY);
-
-	mock_inject(BAR_SHRUNK);
-	EXPECT_EQ(0, vfio_pci_device_try_open(device_bdf, self->iommu));
-	sysfs_device_attr_set(device_bdf, "power/control", "auto");
 }
 
 /* What is in its place by then may be another device, which must not be reset */
