@@ -524,6 +524,20 @@ TEST_F_TIMEOUT(vfio_pci_mock_lost_test, not_saved_for_d3, 100)
 	EXPECT_EQ(vfio_pci_state_diff(self->t.before, self->t.after), 0);
 }
 
+/* The user need not do more than put it in D0. */
+TEST_F_TIMEOUT(vfio_pci_mock_lost_test, not_saved_for_d3_d0, 100)
+{
+	vfio_pci_cmd_set(self->t.device, PCI_COMMAND_MEMORY);
+	vfio_pci_state_read(self->t.device, self->t.before);
+
+	lost_set_power_state(self->t.device, self->pm, D3HOT, true);
+	backdoor_reset(self->port);
+	lost_set_power_state(self->t.device, self->pm, D0, false);
+
+	vfio_pci_state_read(self->t.device, self->t.after);
+	EXPECT_EQ(vfio_pci_state_diff(self->t.before, self->t.after), 0);
+}
+
 int main(int argc, char *argv[])
 {
 	device_bdf = vfio_selftests_get_bdf(&argc, argv);

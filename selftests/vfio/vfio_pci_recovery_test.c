@@ -135,6 +135,7 @@ struct test {
 	int err_eventfd;
 	int opened_meanwhile;
 	u64 opened_at;
+	int reset_meanwhile;
 
 	struct vfio_pci_state *opened;	/* as vfio handed the device out */
 	struct vfio_pci_state *before;	/* as the user has set it up */
@@ -596,6 +597,36 @@ TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal_open_meanwhile, TIMEOUT)
 	free(before);
 	free(after);
 	free(driver);
+}
+
+/* A user who resets the device before that is over */
+static void *thread_reset(void *arg)
+{
+	struct test *t = arg;
+	struct pollfd pollfd = { .fd = t->err_eventfd, .events = POLLIN };
+
+	VFIO_ASSERT_GT(poll(&pollfd, 1, TIMEOUT * 1000), 0);
+	t->reset_meanwhile = __vfio_pci_device_reset(t->device);
+
+	return NULL;
+}
+
+TEST_F_TIMEOUT(vfio_pci_recovery_test, fatal_reset_meanwhile, TIMEOUT)
+{
+	struct test *t = &self->t;
+	pthread_t thread;
+
+	if (!(t->device->info.flags & VFIO_DEVICE_FLAGS_RESET))
+		SKIP(return, "Device does not support reset");
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, thread_reset, t));
+	ASSERT_TRUE(aer_inject_error(&self->inject, true));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(-EAGAIN, t->reset_meanwhile);
+
+	test_expect(t, PCI_COMMAND_MASTER);
+	test_check(t);
+	test_check_reset(t);
 }
 
 static int low_power_entry(struct test *t)
