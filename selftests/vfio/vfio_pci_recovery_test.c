@@ -894,6 +894,7 @@ FIXTURE(vfio_pci_backdoor_idle_test) {
 	char *port;
 	struct vfio_pci_state *before;
 	char power_control[16];
+	char *sibling_driver;
 };
 
 FIXTURE_VARIANT(vfio_pci_backdoor_idle_test) {
@@ -938,6 +939,9 @@ FIXTURE_TEARDOWN(vfio_pci_backdoor_idle_test)
 {
 	if (variant->no_reset)
 		__sysfs_device_attr_set(device_bdfs[0], "reset_method", "default");
+	if (self->sibling_driver)
+		sysfs_driver_bind(device_bdfs[1], self->sibling_driver);
+	free(self->sibling_driver);
 	sysfs_device_attr_set(device_bdfs[0], "power/control", self->power_control);
 	free(self->before);
 	free(self->port);
@@ -947,12 +951,28 @@ FIXTURE_TEARDOWN(vfio_pci_backdoor_idle_test)
 TEST_F_TIMEOUT(vfio_pci_backdoor_idle_test, opened, TIMEOUT)
 {
 	struct test t = {};
+	char *driver;
 
 	test_open(&t, device_bdfs[0]);
 	*self->before = *t.opened;
 	test_close(&t);
 
+	/* Nor can the bus be reset, if part of it is not for vfio. */
+	if (variant->no_reset && nr_devices > 1) {
+		self->sibling_driver = sysfs_driver_get(device_bdfs[1]);
+		if (self->sibling_driver)
+			sysfs_driver_unbind(device_bdfs[1]);
+	}
+
 	if (variant->master) {
+		/* The next open must not rely on the reset on close. */
+		driver = sysfs_driver_get(device_bdfs[0]);
+		ASSERT_NE(NULL, driver);
+		sysfs_driver_unbind(device_bdfs[0]);
+		sysfs_driver_bind(device_bdfs[0], driver);
+		free(driver);
+		sysfs_device_attr_set(device_bdfs[0], "power/control", "on");
+
 		sysfs_config_writew(device_bdfs[0], PCI_COMMAND,
 				    state_cmd(self->before) | PCI_COMMAND_MASTER);
 		if (__sysfs_device_attr_set(device_bdfs[0], "reset", "1"))
