@@ -147,7 +147,7 @@ static bool provoke(struct vfio_pci_device *device, struct ccdf_err *ccdf)
 
 /*
  * The kernel can neither save nor read the configuration in that state, so the
- * function gets back what it had on open, and its interrupts.
+ * function gets back what it had on open, but for Command, and its interrupts.
  */
 TEST_F_TIMEOUT(vfio_pci_zpci_test, device_reset, 60)
 {
@@ -158,6 +158,9 @@ TEST_F_TIMEOUT(vfio_pci_zpci_test, device_reset, 60)
 		vfio_pci_msix_enable(self->device, 0, self->device->msix_info.count);
 	vfio_pci_state_read(self->device, self->before);
 	vfio_pci_state_fill(self->device);
+
+	/* The kernel knows what the user has written to Command, see dma_error() */
+	self->before->config[PCI_COMMAND] |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 
 	/* The second one finds a function that works */
 	for (i = 0; i < 2; i++) {
