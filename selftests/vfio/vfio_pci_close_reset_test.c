@@ -44,6 +44,7 @@ static bool device_can_reset(struct iommu *iommu)
 
 FIXTURE(vfio_pci_close_callback_test) {
 	struct iommu *iommu;
+	bool has_kprobe;
 };
 
 FIXTURE_SETUP(vfio_pci_close_callback_test)
@@ -67,12 +68,14 @@ FIXTURE_SETUP(vfio_pci_close_callback_test)
 
 	if (kprobe_add(symbol))
 		SKIP(return, "Cannot add a kprobe");
+	self->has_kprobe = true;
 }
 
-FIXTURE_TEARDOWN(vfio_pci_close_callback_test)
+/* After the end of the test process, wherever it has ended */
+FIXTURE_TEARDOWN_PARENT(vfio_pci_close_callback_test)
 {
-	kprobe_remove();
-	iommu_cleanup(self->iommu);
+	if (self->has_kprobe)
+		kprobe_remove();
 }
 
 TEST_F(vfio_pci_close_callback_test, reset_done)

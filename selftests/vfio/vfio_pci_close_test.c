@@ -367,7 +367,7 @@ static void *thread_reset(void *arg)
 {
 	struct thread *thread = arg;
 	struct test_device *device = thread->device;
-	int i, ret;
+	int i, ret, tries = 100;
 
 	test_device_open(device, thread->iommu);
 
@@ -375,7 +375,9 @@ static void *thread_reset(void *arg)
 		test_device_dirty(device);
 
 		pthread_barrier_wait(thread->barrier);
-		ret = __vfio_pci_device_reset(device->vfio);
+		/* Not even tried, if somebody else has it locked for a moment */
+		while ((ret = __vfio_pci_device_reset(device->vfio)) == -EAGAIN && tries--)
+			usleep(10000);
 		VFIO_ASSERT_EQ(ret, 0, "%s: VFIO_DEVICE_RESET\n", device->bdf);
 
 		if (!test_device_is_masked(device))

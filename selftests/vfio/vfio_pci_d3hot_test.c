@@ -19,10 +19,6 @@
 
 #include "kselftest_harness.h"
 
-/* PCI_PM_CTRL_STATE_MASK */
-#define D0		0
-#define D3HOT		3
-
 #define CACHE_LINE_SIZE	0x10
 #define DEVCTL_MASK	(PCI_EXP_DEVCTL_CERE | PCI_EXP_DEVCTL_NFERE | \
 			 PCI_EXP_DEVCTL_FERE | PCI_EXP_DEVCTL_URRE)

@@ -16,10 +16,6 @@
 
 #include "kselftest_harness.h"
 
-/* PCI_PM_CTRL_STATE_MASK */
-#define D0	0
-#define D3HOT	3
-
 /* Time that a device may take to suspend */
 #define SUSPEND_MS 2000
 

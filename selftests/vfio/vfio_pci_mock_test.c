@@ -468,9 +468,6 @@ TEST_F_TIMEOUT(vfio_pci_mock_lost_test, no_bar_hot_reset, 100)
 	ASSERT_EQ(vfio_pci_device_hot_reset(device, &group_fd, 1), -EIO);
 }
 
-#define D0	0
-#define D3HOT	3
-
 static void lost_set_power_state(struct vfio_pci_device *device, u16 pm, u16 state, bool gone)
 {
 	mock_inject(gone ? "gone_at=1" : "");

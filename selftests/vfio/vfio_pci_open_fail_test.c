@@ -35,7 +35,8 @@ static const char *device_bdf;
 
 FIXTURE(vfio_pci_open_fail_test) {
 	struct iommu *iommu;
-	char *driver;
+	/* By value: the parent process has to find it when the child has ended */
+	char driver[64];
 	char ignore_gfp_wait[16];
 	char verbose[16];
 	char power_control[16];
@@ -56,35 +57,45 @@ static void device_enable(const char *driver, bool enable)
 
 FIXTURE_SETUP(vfio_pci_open_fail_test)
 {
+	char *driver;
+
 	if (access(FAILSLAB "ignore-gfp-wait", W_OK) || access(FAIL_NTH, W_OK))
 		SKIP(return, "Kernel cannot have allocations fail");
 
 	self->iommu = iommu_init(MODE_IOMMUFD);
-	self->driver = sysfs_driver_get(device_bdf);
-	VFIO_ASSERT_NOT_NULL(self->driver);
-	device_enable(self->driver, true);
+	driver = sysfs_driver_get(device_bdf);
+	VFIO_ASSERT_NOT_NULL(driver);
 
-	/* The registers are looked at after close, so keep the device in D0 */
 	sysfs_power_control_get(device_bdf, self->power_control, sizeof(self->power_control));
-	sysfs_power_control_set(device_bdf, "on");
-
 	sysfs_read(FAILSLAB "ignore-gfp-wait", self->ignore_gfp_wait,
 		   sizeof(self->ignore_gfp_wait));
 	sysfs_read(FAILSLAB "verbose", self->verbose, sizeof(self->verbose));
+
+	/* From here on, there is something to put back */
+	snprintf_assert(self->driver, sizeof(self->driver), "%s", driver);
+	free(driver);
+
+	device_enable(self->driver, true);
+
+	/* The registers are looked at after close, so keep the device in D0 */
+	sysfs_power_control_set(device_bdf, "on");
+
 	sysfs_write(FAILSLAB "ignore-gfp-wait", "N");
 	sysfs_write(FAILSLAB "verbose", "0");
 
 	self->cache_line_size = sysfs_config_readb(device_bdf, PCI_CACHE_LINE_SIZE);
 }
 
-FIXTURE_TEARDOWN(vfio_pci_open_fail_test)
+/* After the end of the test process, which closes the device */
+FIXTURE_TEARDOWN_PARENT(vfio_pci_open_fail_test)
 {
+	if (!self->driver[0])
+		return;
+
 	sysfs_write(FAILSLAB "ignore-gfp-wait", self->ignore_gfp_wait);
 	sysfs_write(FAILSLAB "verbose", self->verbose);
 	sysfs_power_control_set(device_bdf, self->power_control);
 	device_enable(self->driver, false);
-	free(self->driver);
-	iommu_cleanup(self->iommu);
 }
 
 /*

@@ -189,7 +189,7 @@ static const char *const machine_keys[] = {
 
 /* Of patches/provenance and ci/controls/controls.conf, some of which only scripts read */
 static const char *const patch_keys[] = {
-	"rfc", "upstream", "stable", "untested", "witness", "cures", "cures-debug", "may-fail",
+	"rfc", "upstream", "stable", "untested", "no-fixes", "witness", "cures", "cures-debug", "may-fail",
 	"undo", "without-also", "control", "undoes", NULL
 };
 
