@@ -525,6 +525,8 @@ clone_tree() {
 	git_k -C "$1" fetch -q origin "+refs/notes/$NOTES:refs/notes/$NOTES" 2>/dev/null || true
 	git_k -C "$1" update-ref refs/heads/base "$(git_k -C "$WORK/repo.git" rev-parse base)"
 	git_k -C "$1" remote remove origin
+	git_k -C "$1" config user.name "$AUTHOR_NAME"
+	git_k -C "$1" config user.email "$AUTHOR_EMAIL"
 	git_k -C "$1" config core.notesRef "refs/notes/$NOTES"
 	git_k -C "$1" config notes.rewriteRef "refs/notes/$NOTES"
 }
