@@ -447,6 +447,21 @@ TEST_F_TIMEOUT(vfio_pci_mock_lost_test, bar_kept, 100)
 	ASSERT_NE(0, self->t.after->config[self->exp + PCI_EXP_DEVCTL]);
 }
 
+/* What is restored on the way to D0 does no DMA before the user allows it. */
+TEST_F_TIMEOUT(vfio_pci_mock_lost_test, no_dma_in_d0, 100)
+{
+	struct vfio_pci_device *device = self->t.device;
+	u16 cmd;
+
+	vfio_pci_cmd_set(device, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY);
+	backdoor_reset(self->port);
+	vfio_pci_config_writew(device, self->pm + PCI_PM_CTRL, D0);
+
+	cmd = sysfs_config_readw(device_bdf, PCI_COMMAND);
+	ASSERT_NE(0, cmd & PCI_COMMAND_MEMORY);
+	ASSERT_EQ(0, cmd & PCI_COMMAND_MASTER);
+}
+
 /* BARs that can't be restored make a reset fail */
 TEST_F_TIMEOUT(vfio_pci_mock_lost_test, no_bar, 100)
 {

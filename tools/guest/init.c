@@ -16,12 +16,14 @@
  *				the one before; DEVICEs are in there from then on
  *	bind = DEVICE DRIVER	bind a PCI function to a driver
  *	vfs  = DEVICE N		enable N virtual functions
+ *	kexec = N		let another kernel do what follows
  *	test = PROGRAM ARG...	run /tests/PROGRAM; an ARG that begins with @
  *				is a DEVICE and is replaced by its address
  *
  * Each program gives two results: PROGRAM, with its own cases as subtests, and
  * PROGRAM-end, which says whether it came to an end by itself.  A crash after
- * the last good case would otherwise go unseen.
+ * the last good case would otherwise go unseen.  After a kexec, in the Nth kernel,
+ * PROGRAM is followed by -N.
  *
  * A DEVICE is a path from the root bus, such as 04.0/00.0: device and function
  * numbers only, because bus numbers are up to the firmware.  The last part may
@@ -42,9 +44,11 @@
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
+#include <linux/reboot.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* As tools/lab/boot.c sets them up; N is the number of a virtio device */
@@ -65,9 +69,11 @@
 /* QEMU's monitor, whatever the port */
 #define MONITOR		"/dev/monitor"
 #define HOST		"/host"
+#define TMP		"/tmp"
 #define MOCK		"/sys/kernel/debug/pci_mock/create"
 #define MOCK_BRIDGE	"/sys/devices/faux/pci_mock.0"
-#define MAX_TESTS	64
+/* Of the kernel command line: how many kernels there were before */
+#define STAGE		"lab_stage"
 #define MAX_ARGS	32
 
 /* Exit codes of the kselftest convention */
@@ -426,12 +432,12 @@ static bool follow(int fd, char *last, size_t len)
 	return true;
 }
 
-static void run_test(int nr, const char *value)
+static void run_test(int nr, int stage, const char *value)
 {
 	char copy[512], addr[MAX_ARGS][64], prog[600], *argv[MAX_ARGS + 1], *save;
 	int argc = 0, fds[2], status;
 	char last[256] = "";
-	const char *name;
+	char name[64];
 	pid_t pid;
 
 	snprintf(copy, sizeof(copy), "%s", value);
@@ -445,10 +451,11 @@ static void run_test(int nr, const char *value)
 		argv[argc++] = w;
 	}
 	argv[argc] = NULL;
-	name = argv[0];
+	/* The same program may have been run in the kernel before */
+	snprintf(name, sizeof(name), stage ? "%s-%d" : "%s", argv[0], stage + 1);
 
 	memset(&progress, 0, sizeof(progress));
-	snprintf(prog, sizeof(prog), "/tests/%s", name);
+	snprintf(prog, sizeof(prog), "/tests/%s", argv[0]);
 	if (access(prog, X_OK)) {
 		say("not ok %d %s\n", nr, name);
 		say("# no such program in the guest\nnot ok %d %s-end\n", nr + 1, name);
@@ -506,10 +513,79 @@ static void run_test(int nr, const char *value)
 		say("ok %d %s-end\n", nr + 1, name);
 }
 
+/* Copy the disk with this serial number to a file, which kexec_file_load() wants */
+static int copy_of_disk(const char *serial, const char *to)
+{
+	char path[64], buf[65536];
+	int in = -1, out;
+	ssize_t n;
+
+	for (char disk = 'a'; disk <= 'z' && in < 0; disk++) {
+		char got[32] = "";
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/sys/block/vd%c/serial", disk);
+		f = fopen(path, "r");
+		if (!f)
+			break;
+		if (fgets(got, sizeof(got), f) && !strcmp(trim(got), serial)) {
+			snprintf(path, sizeof(path), "/dev/vd%c", disk);
+			in = open(path, O_RDONLY);
+		}
+		fclose(f);
+	}
+	if (in < 0)
+		fatal("there is no disk %s", serial);
+	out = open(to, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	while ((n = read(in, buf, sizeof(buf))) > 0)
+		if (write(out, buf, n) != n)
+			break;
+	if (n)
+		fatal("cannot copy %s to %s: %s", serial, to, strerror(errno));
+	close(in);
+	close(out);
+	return open(to, O_RDONLY);
+}
+
+/* Load the kernel that comes next, which is told that it is number @stage */
+static void load_kernel(int stage)
+{
+	int kernel = copy_of_disk("bzImage", TMP "/bzImage");
+	int initrd = copy_of_disk("initrd", TMP "/initrd");
+	char cmdline[2048] = "";
+	FILE *f = fopen("/proc/cmdline", "r");
+	char *end;
+
+	if (!f || !fgets(cmdline, sizeof(cmdline) - 32, f))
+		fatal("cannot read /proc/cmdline");
+	fclose(f);
+	end = strstr(cmdline, " " STAGE "=");
+	if (!end)
+		end = cmdline + strcspn(cmdline, "\n");
+	sprintf(end, " " STAGE "=%d", stage);
+	if (syscall(SYS_kexec_file_load, kernel, initrd, strlen(cmdline) + 1, cmdline, 0L))
+		fatal("cannot load the kernel for a kexec: %s", strerror(errno));
+	close(kernel);
+	close(initrd);
+	unlink(TMP "/bzImage");
+	unlink(TMP "/initrd");
+}
+
+static void start_kernel(void)
+{
+	fflush(NULL);
+	if (ktap)
+		tcdrain(fileno(ktap));
+	reboot(LINUX_REBOOT_CMD_KEXEC);
+	fatal("kexec: %s", strerror(errno));
+}
+
 int main(void)
 {
 	const char *stanza = STANZA, *port = KTAP_PORT, *monitor = MONITOR_PORT;
 	const char *lab_dir = getenv("lab_dir"), *stress, *device;
+	/* How many kernels have been before this one, and what it has to do */
+	int stage = atoi(getenv(STAGE) ?: "0"), first = 0, last, kexecs = 0;
 	int nr_tests = 0, nr = 1;
 
 	mount_all();
@@ -533,6 +609,7 @@ int main(void)
 	setenv("HOME", "/tmp", 1);
 	/* The slots of a lab machine belong to nobody else */
 	setenv("VFIO_SELFTESTS_SLOT_POWER", "1", 1);
+	setenv("VFIO_SELFTESTS_KEXEC", "1", 1);
 	stress = getenv("VFIO_SELFTESTS_STRESS_SECONDS");
 	ktap = fopen(port, "w");
 	if (!ktap) {
@@ -541,7 +618,20 @@ int main(void)
 	}
 
 	read_stanza(stanza);
+	last = nr_lines;
 	for (int i = 0; i < nr_lines; i++) {
+		if (!strcmp(lines[i].key, "test")) {
+			nr_tests++;
+			nr += kexecs < stage ? 2 : 0;
+		} else if (!strcmp(lines[i].key, "kexec")) {
+			kexecs++;
+			if (kexecs == stage)
+				first = i + 1;
+			else if (kexecs == stage + 1)
+				last = i;
+		}
+	}
+	for (int i = first; i < last; i++) {
 		const char *key = lines[i].key, *value = lines[i].value;
 
 		if (!strcmp(key, "mock"))
@@ -550,23 +640,29 @@ int main(void)
 			bind_driver(value);
 		else if (!strcmp(key, "vfs"))
 			enable_vfs(value);
-		else if (!strcmp(key, "test-timeout"))
-			test_timeout = atoi(value);
-		else if (!strcmp(key, "test"))
-			nr_tests++;
 	}
+	for (int i = 0; i < nr_lines; i++)
+		if (!strcmp(lines[i].key, "test-timeout"))
+			test_timeout = atoi(lines[i].value);
 
 	/* On top of what it takes to begin and to end */
 	if (stress)
 		test_timeout += atoi(stress);
 
-	say("KTAP version 1\n1..%d\n", 2 * nr_tests);
-	for (int i = 0; i < nr_lines; i++) {
+	if (stage)
+		say("# guest: kernel %d\n", stage + 1);
+	else
+		say("KTAP version 1\n1..%d\n", 2 * nr_tests);
+	if (last < nr_lines)
+		load_kernel(stage + 1);
+	for (int i = first; i < last; i++) {
 		if (strcmp(lines[i].key, "test"))
 			continue;
-		run_test(nr, lines[i].value);
+		run_test(nr, stage, lines[i].value);
 		nr += 2;
 	}
+	if (last < nr_lines)
+		start_kernel();
 	say("# guest: done\n");
 	power_off();
 }

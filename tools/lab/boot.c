@@ -224,6 +224,18 @@ static void remove_output(const char *dir)
 	}
 }
 
+/* A disk with a file that the guest reads: after the devices of the stanza */
+static void arg_disk(struct argv *a, const struct boot *boot, const char *name)
+{
+	char *file = kernel_file(boot->machine, boot->kernel, name), *s;
+
+	s = xasprintf("-drive if=none,id=%s,format=raw,readonly=on,file=%s"
+		      " -device virtio-blk-pci,drive=%s,serial=%s", name, file, name, name);
+	args(a, s);
+	free(s);
+	free(file);
+}
+
 static void qemu_args(struct argv *a, const struct boot *boot)
 {
 	const struct stanza *m = boot->machine;
@@ -254,6 +266,10 @@ static void qemu_args(struct argv *a, const struct boot *boot)
 	for (size_t i = 0; i < m->nr_lines; i++)
 		if (!strcmp(m->lines[i].key, "qemu"))
 			args(a, m->lines[i].value);
+	if (stanza_get(m, "kexec", NULL)) {
+		arg_disk(a, boot, "bzImage");
+		arg_disk(a, boot, "initrd");
+	}
 
 	arg(a, "-kernel");
 	s = kernel_file(m, boot->kernel, "vmlinux");

@@ -184,7 +184,7 @@ static unsigned int number(const char *option, const char *arg, unsigned int mos
 /* Of machines.conf, some of which only the guest's init reads */
 static const char *const machine_keys[] = {
 	"about", "like", "arch", "smp", "mem", "iommu", "qemu", "append", "timeout",
-	"test-timeout", "suite", "mock", "vfs", "bind", "test", NULL
+	"test-timeout", "suite", "mock", "vfs", "bind", "test", "kexec", NULL
 };
 
 /* Of patches/provenance and ci/controls/controls.conf, some of which only scripts read */
@@ -407,7 +407,7 @@ static bool machine_stress(struct stanza *machine)
 		const struct conf_line *l = &machine->lines[i];
 		char device[64], driver[64], *longer;
 
-		if (!strcmp(l->key, "test"))
+		if (!strcmp(l->key, "test") || !strcmp(l->key, "kexec"))
 			continue;
 		if (!strcmp(l->key, "bind") &&
 		    sscanf(l->value, "%63s %63s", device, driver) == 2 &&

@@ -705,6 +705,31 @@ struct vfio_pci_device *vfio_pci_device_init(const char *bdf, struct iommu *iomm
 	return device;
 }
 
+struct vfio_pci_device *vfio_pci_device_init_fd(const char *bdf, struct iommu *iommu, int fd)
+{
+	struct vfio_pci_device *device = vfio_pci_device_alloc(bdf, iommu);
+	int ret;
+
+	device->fd = fd;
+	ret = __vfio_device_bind_iommufd(fd, iommu->iommufd, NULL);
+	/* It is bound already */
+	VFIO_ASSERT_TRUE(!ret || ret == -EINVAL, "bind: %s\n", strerror(-ret));
+	if (!ret)
+		vfio_device_attach_iommufd_pt(fd, iommu->ioas_id);
+
+	vfio_pci_device_setup(device);
+	vfio_pci_driver_probe(device);
+
+	return device;
+}
+
+void vfio_pci_device_detach(struct vfio_pci_device *device)
+{
+	struct vfio_device_detach_iommufd_pt args = { .argsz = sizeof(args) };
+
+	ioctl_assert(device->fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &args);
+}
+
 void vfio_pci_device_cleanup(struct vfio_pci_device *device)
 {
 	int i;

@@ -60,6 +60,15 @@ struct vfio_pci_device *vfio_pci_device_init(const char *bdf, struct iommu *iomm
 void vfio_pci_device_cleanup(struct vfio_pci_device *device);
 
 /*
+ * The same with a file descriptor of the device that somebody else has opened,
+ * and bound to an iommufd or not.
+ */
+struct vfio_pci_device *vfio_pci_device_init_fd(const char *bdf, struct iommu *iommu, int fd);
+
+/* Take an open device out of its I/O address space, so that it cannot do DMA */
+void vfio_pci_device_detach(struct vfio_pci_device *device);
+
+/*
  * Open the device by its character device, and close it at once.  Returns 0 or
  * a negative errno.
  */

@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Does a device come through a kexec with the state that it was promised?
+ *
+ * Usage: vfio_pci_liveupdate_test -F vfio_pci_liveupdate_after_test BDF...
+ *	  kexec
+ *	  vfio_pci_liveupdate_test -f vfio_pci_liveupdate_after_test BDF...
+ *
+ * The devices have to be bound to vfio-pci and in IOMMU groups of their own.
+ * The first one is handed over as it is, the second one after a reset.  The third
+ * is handed over, but its user does not come back for it.  A VF, if there is one
+ * among them, is not handed over.
+ *
+ * The first command needs a kernel that was loaded with kexec_file_load(), and
+ * $VFIO_SELFTESTS_KEXEC: a kernel that does not refuse what it should refuse is
+ * left for the next one.
+ *
+ * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/mman.h>
+#include <sys/reboot.h>
+
+#include <linux/reboot.h>
+#include <linux/sizes.h>
+
+#include <libliveupdate.h>
+#include <libvfio.h>
+
+#include "kselftest_harness.h"
+
+#define SESSION		"vfio_pci_liveupdate"
+#define TOKEN_STATES	1000
+
+enum { UNTOUCHED, QUIESCED, ABANDONED, NR_ROLES };
+
+/* What the first kernel tells the second one */
+struct handed_over {
+	struct vfio_pci_state open;	/* on the first open */
+	struct vfio_pci_state given;	/* when the device was handed over */
+};
+
+static const char *bdfs[NR_ROLES];
+static int nr_bdfs;
+static const char *vf_bdf;
+
+/* Of the kernel before, if it had a session */
+static int session = -1;
+static struct handed_over *states;
+static size_t states_size;
+
+static void states_set_bdfs(void)
+{
+	int i;
+
+	for (i = 0; i < nr_bdfs; i++) {
+		states[i].open.bdf = bdfs[i];
+		states[i].given.bdf = bdfs[i];
+	}
+}
+
+static int new_session(void)
+{
+	int luo = luo_open_device(), ret;
+
+	VFIO_ASSERT_GE(luo, 0, "open(%s) failed\n", LUO_DEVICE);
+	ret = luo_create_session(luo, SESSION);
+	VFIO_ASSERT_GE(ret, 0, "create session: %s\n", strerror(-ret));
+	VFIO_ASSERT_EQ(close(luo), 0);
+	return ret;
+}
+
+FIXTURE(vfio_pci_liveupdate_after_test) {
+	struct iommu *iommu;
+	struct vfio_pci_state *now;
+};
+
+FIXTURE_SETUP(vfio_pci_liveupdate_after_test)
+{
+	if (session < 0)
+		SKIP(return, "the kernel before has not left a session");
+	self->iommu = iommu_init(MODE_IOMMUFD);
+	self->now = vfio_pci_state_alloc();
+}
+
+FIXTURE_TEARDOWN(vfio_pci_liveupdate_after_test)
+{
+	iommu_cleanup(self->iommu);
+	free(self->now);
+}
+
+/* Neither firmware nor the PCI core nor a driver has changed anything */
+TEST_F(vfio_pci_liveupdate_after_test, config_space)
+{
+	char *driver;
+	int i;
+
+	for (i = 0; i < nr_bdfs; i++) {
+		vfio_pci_state_read_config(bdfs[i], self->now);
+		EXPECT_EQ(0, vfio_pci_state_diff(&states[i].given, self->now));
+		driver = sysfs_driver_get(bdfs[i]);
+		EXPECT_TRUE(driver && !strcmp(driver, "vfio-pci"));
+		free(driver);
+	}
+}
+
+/* Only who retrieves the file of a device may open it */
+TEST_F(vfio_pci_liveupdate_after_test, other_user)
+{
+	int i;
+
+	for (i = 0; i < nr_bdfs; i++)
+		EXPECT_EQ(-EBUSY, vfio_pci_device_try_open(bdfs[i], self->iommu));
+}
+
+/* Its user finds the device as he has left it, and it works */
+static void retrieved(struct __test_metadata *_metadata, struct iommu *iommu,
+		      struct vfio_pci_state *now, int i)
+{
+	struct vfio_pci_device *device;
+	int fd;
+
+	if (i >= nr_bdfs)
+		SKIP(return, "needs %d devices", i + 1);
+
+	fd = luo_session_retrieve_fd(session, i);
+	ASSERT_GE(fd, 0);
+	device = vfio_pci_device_init_fd(bdfs[i], iommu, fd);
+	vfio_pci_state_read(device, now);
+	ASSERT_EQ(0, vfio_pci_state_diff(&states[i].given, now));
+	ASSERT_FALSE(i == UNTOUCHED && vfio_pci_reset_mark_removed(device));
+
+	if (device->driver.ops) {
+		struct dma_region *region = &device->driver.region;
+		u64 value;
+
+		region->size = SZ_2M;
+		region->vaddr = mmap(NULL, SZ_2M, PROT_READ | PROT_WRITE,
+				     MAP_ANONYMOUS | MAP_SHARED, -1, 0);
+		ASSERT_NE(MAP_FAILED, region->vaddr);
+		region->iova = SZ_1G;
+		iommu_map(iommu, region);
+		vfio_pci_driver_init(device);
+		if (device->driver.ops->send_msi) {
+			vfio_pci_driver_send_msi(device);
+			ASSERT_EQ(8, read(device->msi_eventfds[device->driver.msi], &value, 8));
+		}
+		vfio_pci_driver_remove(device);
+	}
+
+	if (device->info.flags & VFIO_DEVICE_FLAGS_RESET) {
+		vfio_pci_state_read(device, now);
+		memcpy(&states[i].given, now, sizeof(*now));
+		vfio_pci_device_reset(device);
+		vfio_pci_state_read(device, now);
+		ASSERT_EQ(0, vfio_pci_state_diff(&states[i].given, now));
+	}
+}
+
+TEST_F(vfio_pci_liveupdate_after_test, untouched)
+{
+	retrieved(_metadata, self->iommu, self->now, UNTOUCHED);
+}
+
+TEST_F(vfio_pci_liveupdate_after_test, quiesced)
+{
+	retrieved(_metadata, self->iommu, self->now, QUIESCED);
+}
+
+/*
+ * When they are closed, devices are as they were on the first open, in the
+ * kernel before, and so is one that nobody has come for.
+ */
+TEST_F(vfio_pci_liveupdate_after_test, finish)
+{
+	struct vfio_pci_device *device;
+	int i;
+
+	ASSERT_EQ(0, luo_session_finish(session));
+
+	for (i = 0; i < nr_bdfs; i++) {
+		vfio_pci_state_read_config(bdfs[i], self->now);
+		EXPECT_EQ(0, vfio_pci_state_diff(&states[i].open, self->now));
+	}
+
+	for (i = 0; i < nr_bdfs; i++) {
+		device = vfio_pci_device_init(bdfs[i], self->iommu);
+		vfio_pci_state_read(device, self->now);
+		EXPECT_EQ(0, vfio_pci_state_diff(&states[i].open, self->now));
+		vfio_pci_device_cleanup(device);
+	}
+}
+
+/* Make a device idle, so that it can be handed over */
+static void idle(struct vfio_pci_device *device)
+{
+	vfio_pci_cmd_clear(device, PCI_COMMAND_MASTER);
+	vfio_pci_device_detach(device);
+}
+
+FIXTURE(vfio_pci_liveupdate_refuse_test) {
+	struct iommu *iommu;
+	struct vfio_pci_device *device;
+	struct vfio_pci_state *before;
+	struct vfio_pci_state *after;
+	int session;
+};
+
+FIXTURE_SETUP(vfio_pci_liveupdate_refuse_test)
+{
+	if (!getenv("VFIO_SELFTESTS_KEXEC"))
+		SKIP(return, "$VFIO_SELFTESTS_KEXEC is not set");
+
+	self->before = vfio_pci_state_alloc();
+	self->after = vfio_pci_state_alloc();
+	self->iommu = iommu_init(default_iommu_mode);
+	self->device = vfio_pci_device_init(bdfs[0], self->iommu);
+	self->session = new_session();
+}
+
+FIXTURE_TEARDOWN(vfio_pci_liveupdate_refuse_test)
+{
+	close(self->session);
+	vfio_pci_device_cleanup(self->device);
+	iommu_cleanup(self->iommu);
+	free(self->before);
+	free(self->after);
+}
+
+/* The kexec fails for this reason, and neither device nor user notice anything */
+static void refused(struct __test_metadata *_metadata, struct vfio_pci_device *device,
+		    const char *why)
+{
+	struct vfio_pci_state *before = vfio_pci_state_alloc();
+	struct vfio_pci_state *after = vfio_pci_state_alloc();
+	int kmsg = kmsg_open();
+
+	vfio_pci_state_read(device, before);
+	ASSERT_EQ(-1, reboot(LINUX_REBOOT_CMD_KEXEC));
+	ASSERT_EQ(EBUSY, errno);
+	ASSERT_TRUE(kmsg_has(kmsg, bdfs[0], why));
+
+	vfio_pci_state_read(device, after);
+	ASSERT_EQ(0, vfio_pci_state_diff(before, after));
+	close(kmsg);
+	free(before);
+	free(after);
+}
+
+TEST_F(vfio_pci_liveupdate_refuse_test, interrupts)
+{
+	u32 index = self->device->msix_info.count ? VFIO_PCI_MSIX_IRQ_INDEX :
+						    VFIO_PCI_MSI_IRQ_INDEX;
+	u64 value;
+
+	idle(self->device);
+	vfio_pci_irq_enable(self->device, index, 0, 1);
+	ASSERT_EQ(0, luo_session_preserve_fd(self->session, self->device->fd, 0));
+	refused(_metadata, self->device, "interrupts are enabled");
+
+	vfio_pci_irq_trigger(self->device, index, 0);
+	ASSERT_EQ(8, read(self->device->msi_eventfds[0], &value, 8));
+	vfio_pci_irq_disable(self->device, index);
+}
+
+TEST_F(vfio_pci_liveupdate_refuse_test, attached)
+{
+	vfio_pci_cmd_clear(self->device, PCI_COMMAND_MASTER);
+	ASSERT_EQ(0, luo_session_preserve_fd(self->session, self->device->fd, 0));
+	refused(_metadata, self->device, "attached to an I/O address space");
+}
+
+TEST_F(vfio_pci_liveupdate_refuse_test, master)
+{
+	idle(self->device);
+	vfio_pci_cmd_set(self->device, PCI_COMMAND_MASTER);
+	ASSERT_EQ(0, luo_session_preserve_fd(self->session, self->device->fd, 0));
+	refused(_metadata, self->device, "Bus Master is enabled");
+}
+
+TEST_F(vfio_pci_liveupdate_refuse_test, dmabuf)
+{
+	int fd;
+
+	idle(self->device);
+	fd = vfio_pci_dmabuf_export(self->device);
+	if (fd < 0)
+		SKIP(return, "cannot export a dma-buf: %s", strerror(-fd));
+	ASSERT_EQ(0, luo_session_preserve_fd(self->session, self->device->fd, 0));
+	refused(_metadata, self->device, "exported as a dma-buf");
+	close(fd);
+}
+
+TEST_F(vfio_pci_liveupdate_refuse_test, d3hot)
+{
+	u16 pm;
+
+	idle(self->device);
+	vfio_pci_state_read(self->device, self->before);
+	pm = vfio_pci_state_find_cap(self->before, PCI_CAP_ID_PM);
+	if (!pm)
+		SKIP(return, "no PM capability");
+	vfio_pci_config_writew(self->device, pm + PCI_PM_CTRL, D3HOT);
+	ASSERT_EQ(0, luo_session_preserve_fd(self->session, self->device->fd, 0));
+	refused(_metadata, self->device, "low power state");
+}
+
+/* One device is idle and frozen, another one is not:  The first one thaws. */
+TEST_F(vfio_pci_liveupdate_refuse_test, other_device)
+{
+	struct vfio_pci_bar *bar = vfio_pci_mapped_bar(self->device);
+	struct vfio_pci_device *other;
+
+	if (nr_bdfs < 2)
+		SKIP(return, "needs two devices");
+
+	other = vfio_pci_device_init(bdfs[1], self->iommu);
+	vfio_pci_cmd_set(other, PCI_COMMAND_MASTER);
+	vfio_pci_device_detach(other);
+	idle(self->device);
+	vfio_pci_cmd_set(self->device, PCI_COMMAND_MEMORY);
+	ASSERT_EQ(0, luo_session_preserve_fd(self->session, self->device->fd, 0));
+	ASSERT_EQ(0, luo_session_preserve_fd(self->session, other->fd, 1));
+
+	vfio_pci_state_read(self->device, self->before);
+	ASSERT_EQ(-1, reboot(LINUX_REBOOT_CMD_KEXEC));
+	ASSERT_EQ(EBUSY, errno);
+
+	vfio_pci_state_read(self->device, self->after);
+	ASSERT_EQ(0, vfio_pci_state_diff(self->before, self->after));
+	ASSERT_TRUE(vfio_pci_mapping_works(bar->vaddr));
+	if (self->device->info.flags & VFIO_DEVICE_FLAGS_RESET)
+		vfio_pci_device_reset(self->device);
+
+	close(self->session);
+	self->session = -1;
+	vfio_pci_device_cleanup(other);
+}
+
+/* Only an open character device stands for a device */
+TEST_F(vfio_pci_liveupdate_refuse_test, not_bound)
+{
+	const char *path = vfio_pci_get_cdev_path(bdfs[0]);
+	int fd = open(path, O_RDWR);
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(0, luo_session_preserve_fd(self->session, self->device->fd, 0));
+	ASSERT_EQ(-ENOENT, luo_session_preserve_fd(self->session, fd, 1));
+	ASSERT_EQ(-EBUSY, luo_session_preserve_fd(self->session, self->device->fd, 2));
+	close(fd);
+	free((void *)path);
+}
+
+FIXTURE(vfio_pci_liveupdate_vf_test) {
+	struct iommu *iommu;
+	struct vfio_pci_device *device;
+};
+
+FIXTURE_SETUP(vfio_pci_liveupdate_vf_test)
+{
+	if (!vf_bdf)
+		SKIP(return, "no VF");
+	self->iommu = iommu_init(default_iommu_mode);
+	self->device = vfio_pci_device_init(vf_bdf, self->iommu);
+}
+
+FIXTURE_TEARDOWN(vfio_pci_liveupdate_vf_test)
+{
+	vfio_pci_device_cleanup(self->device);
+	iommu_cleanup(self->iommu);
+}
+
+TEST_F(vfio_pci_liveupdate_vf_test, refused)
+{
+	int kmsg = kmsg_open(), fd = new_session();
+
+	ASSERT_EQ(-EOPNOTSUPP, luo_session_preserve_fd(fd, self->device->fd, 0));
+	ASSERT_TRUE(kmsg_has(kmsg, vf_bdf, "cannot be preserved: is a VF"));
+	close(fd);
+	close(kmsg);
+}
+
+FIXTURE(vfio_pci_liveupdate_before_test) {
+};
+
+FIXTURE_SETUP(vfio_pci_liveupdate_before_test)
+{
+}
+
+FIXTURE_TEARDOWN(vfio_pci_liveupdate_before_test)
+{
+}
+
+/* The session lasts until the kexec, so somebody has to keep it open */
+static void keep_open(void)
+{
+	int null;
+
+	if (fork())
+		return;
+
+	null = open("/dev/null", O_RDWR);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(null, 2);
+	setsid();
+	for (;;)
+		pause();
+}
+
+TEST_F(vfio_pci_liveupdate_before_test, preserve)
+{
+	struct iommu *iommu = iommu_init(MODE_IOMMUFD);
+	int fd = new_session(), memfd, i;
+	struct vfio_pci_device *device;
+
+	states_size = nr_bdfs * sizeof(*states);
+	memfd = memfd_create("states", 0);
+	ASSERT_EQ(0, ftruncate(memfd, states_size));
+	states = mmap(NULL, states_size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	ASSERT_NE(MAP_FAILED, states);
+
+	for (i = 0; i < nr_bdfs; i++) {
+		device = vfio_pci_device_init(bdfs[i], iommu);
+		vfio_pci_state_read(device, &states[i].open);
+		vfio_pci_state_fill(device);
+		vfio_pci_reset_mark(device);
+		vfio_pci_cmd_set(device, PCI_COMMAND_MEMORY);
+		if (i == QUIESCED)
+			vfio_pci_device_reset(device);
+		idle(device);
+		vfio_pci_state_read(device, &states[i].given);
+		EXPECT_EQ(0, luo_session_preserve_fd(fd, device->fd, i));
+	}
+
+	ASSERT_EQ(0, munmap(states, states_size));
+	ASSERT_EQ(0, luo_session_preserve_fd(fd, memfd, TOKEN_STATES));
+	keep_open();
+}
+
+/* What the kernel before has left, if it has */
+static void retrieve_session(void)
+{
+	int luo = luo_open_device(), memfd;
+
+	if (luo < 0)
+		return;
+
+	session = luo_retrieve_session(luo, SESSION);
+	VFIO_ASSERT_EQ(close(luo), 0);
+	if (session < 0)
+		return;
+
+	memfd = luo_session_retrieve_fd(session, TOKEN_STATES);
+	VFIO_ASSERT_GE(memfd, 0, "retrieve: %s\n", strerror(-memfd));
+	states_size = nr_bdfs * sizeof(*states);
+	states = mmap(NULL, states_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, memfd, 0);
+	VFIO_ASSERT_NE(states, MAP_FAILED);
+	VFIO_ASSERT_EQ(close(memfd), 0);
+	states_set_bdfs();
+}
+
+static bool is_vf(const char *bdf)
+{
+	char path[PATH_MAX];
+
+	snprintf_assert(path, PATH_MAX, "/sys/bus/pci/devices/%s/physfn", bdf);
+	return !access(path, F_OK);
+}
+
+int main(int argc, char *argv[])
+{
+	char **args;
+	int i, nr;
+
+	args = vfio_selftests_get_bdfs(&argc, argv, &nr);
+	for (i = 0; i < nr; i++) {
+		if (is_vf(args[i]))
+			vf_bdf = args[i];
+		else if (nr_bdfs < NR_ROLES)
+			bdfs[nr_bdfs++] = args[i];
+	}
+
+	retrieve_session();
+	return test_harness_run(argc, argv);
+}
