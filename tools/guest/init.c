@@ -623,6 +623,8 @@ int main(void)
 		if (!strcmp(lines[i].key, "test")) {
 			nr_tests++;
 			nr += kexecs < stage ? 2 : 0;
+		} else if (!strcmp(lines[i].key, "test-timeout")) {
+			test_timeout = atoi(lines[i].value);
 		} else if (!strcmp(lines[i].key, "kexec")) {
 			kexecs++;
 			if (kexecs == stage)
@@ -641,9 +643,6 @@ int main(void)
 		else if (!strcmp(key, "vfs"))
 			enable_vfs(value);
 	}
-	for (int i = 0; i < nr_lines; i++)
-		if (!strcmp(lines[i].key, "test-timeout"))
-			test_timeout = atoi(lines[i].value);
 
 	/* On top of what it takes to begin and to end */
 	if (stress)
