@@ -204,9 +204,9 @@ check_conflict() {
 
 	user_tree "$tree"
 	patch=$(series_patches | sed -n 1p)
-	file=$(git apply --numstat "patches/$patch" | cut -f3 | head -n 1)
+	file=$(git apply --numstat "patches/$patch" | awk 'NR == 1 { print $3 }')
 	git -C "$tree" apply "$TOP/patches/$patch"
-	line=$(git -C "$tree" diff -U0 "$file" | sed -n 's/^@@ -\([0-9]*\).*/\1/p' | head -n 1)
+	line=$(git -C "$tree" diff -U0 "$file" | awk '/^@@ -/ && !n++ { split(substr($2, 2), at, ","); print at[1] }')
 	git -C "$tree" checkout -q .
 	sed -i "$line,$((line + 1))s/\$/ \/* upstream *\//" "$tree/$file"
 	git -C "$tree" commit -qam "Upstream has changed this"
@@ -517,7 +517,7 @@ check_patches() {
 			ok "checkpatch --strict $patch"
 		else
 			fail "checkpatch --strict $patch"
-			grep -A3 -E '^(WARNING|ERROR|CHECK):' "$log" | head -n 20 | sed 's/^/        /'
+			grep -A3 -E '^(WARNING|ERROR|CHECK):' "$log" | sed -n '1,20s/^/        /p'
 		fi
 		if grep -nE '^(Signed-off|Reviewed|Tested|Acked|Reported|Suggested|Assisted|Co-developed)-by:' "patches/$patch" >"$LOGS/tags.log"; then
 			fail "$patch carries a tag that only a person can give: $(head -n 1 "$LOGS/tags.log")"
@@ -987,7 +987,7 @@ check_kunit() {
 	if ! (cd "$WORK/uml" && tools/testing/kunit/kunit.py run --kunitconfig=drivers/pci/tests \
 		--build_dir=build-kunit --make_options CC="ccache gcc" --jobs "$JOBS") >"$log" 2>&1 9>&-; then
 		fail "kunit.py run --kunitconfig=drivers/pci/tests"
-		grep -E 'FAILED|rror' "$log" | head -n 20 | sed 's/^/        /'
+		grep -E 'FAILED|rror' "$log" | sed -n '1,20s/^/        /p'
 		return
 	fi
 	counts=$(grep 'Testing complete' "$log")

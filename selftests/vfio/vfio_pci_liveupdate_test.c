@@ -6,14 +6,13 @@
  *	  kexec
  *	  vfio_pci_liveupdate_test -f vfio_pci_liveupdate_after_test BDF...
  *
- * The devices have to be bound to vfio-pci and in IOMMU groups of their own.
- * The first one is handed over as it is, the second one after a reset.  The third
- * is handed over, but its user does not come back for it.  A VF, if there is one
- * among them, is not handed over.
+ * The devices have to be bound to vfio-pci and in IOMMU groups of their own.  What
+ * becomes of each depends on its place: see enum role.  A VF, if there is one among
+ * them, is not handed over.
  *
  * The first command needs a kernel that was loaded with kexec_file_load(), and
  * $VFIO_SELFTESTS_KEXEC: a kernel that does not refuse what it should refuse is
- * left for the next one.
+ * left for the next one.  It leaves a process that keeps the devices open.
  *
  * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
@@ -23,11 +22,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/reboot.h>
 
 #include <linux/reboot.h>
 #include <linux/sizes.h>
+#include <linux/vfio.h>
 
 #include <libliveupdate.h>
 #include <libvfio.h>
@@ -37,7 +39,20 @@
 #define SESSION		"vfio_pci_liveupdate"
 #define TOKEN_STATES	1000
 
-enum { UNTOUCHED, QUIESCED, ABANDONED, NR_ROLES };
+enum role {
+	UNTOUCHED,	/* handed over as it is */
+	QUIESCED,	/* handed over after a reset */
+	ABANDONED,	/* handed over, but its user does not come back for it */
+
+	/* Handed over, but the next kernel must not take it for what it was: */
+	CORRUPT,	/* what is handed over of it is changed in memory */
+	TRUNCATED,	/* the same, but its size */
+	REMOVED,	/* removed */
+	REPLACED,	/* the next one is in its place, and that in the other's */
+
+	PLAIN,		/* not handed over */
+	NR_ROLES
+};
 
 /* What the first kernel tells the second one */
 struct handed_over {
@@ -47,6 +62,7 @@ struct handed_over {
 
 static const char *bdfs[NR_ROLES];
 static int nr_bdfs;
+static int nr_kept, nr_good;	/* how many the next kernel keeps, and should */
 static const char *vf_bdf;
 
 /* Of the kernel before, if it had a session */
@@ -62,6 +78,15 @@ static void states_set_bdfs(void)
 		states[i].open.bdf = bdfs[i];
 		states[i].given.bdf = bdfs[i];
 	}
+}
+
+static bool is_bound(const char *bdf)
+{
+	char *driver = sysfs_driver_get(bdf);
+	bool ret = driver && !strcmp(driver, "vfio-pci");
+
+	free(driver);
+	return ret;
 }
 
 static int new_session(void)
@@ -97,15 +122,14 @@ FIXTURE_TEARDOWN(vfio_pci_liveupdate_after_test)
 /* Neither firmware nor the PCI core nor a driver has changed anything */
 TEST_F(vfio_pci_liveupdate_after_test, config_space)
 {
-	char *driver;
 	int i;
 
-	for (i = 0; i < nr_bdfs; i++) {
+	for (i = 0; i < nr_kept; i++) {
+		/* Reads of config space, below, wake it up */
+		EXPECT_FALSE(sysfs_device_suspends(bdfs[i], 100));
 		vfio_pci_state_read_config(bdfs[i], self->now);
 		EXPECT_EQ(0, vfio_pci_state_diff(&states[i].given, self->now));
-		driver = sysfs_driver_get(bdfs[i]);
-		EXPECT_TRUE(driver && !strcmp(driver, "vfio-pci"));
-		free(driver);
+		EXPECT_TRUE(is_bound(bdfs[i]));
 	}
 }
 
@@ -114,7 +138,7 @@ TEST_F(vfio_pci_liveupdate_after_test, other_user)
 {
 	int i;
 
-	for (i = 0; i < nr_bdfs; i++)
+	for (i = 0; i < nr_kept; i++)
 		EXPECT_EQ(-EBUSY, vfio_pci_device_try_open(bdfs[i], self->iommu));
 }
 
@@ -130,6 +154,8 @@ static void retrieved(struct __test_metadata *_metadata, struct iommu *iommu,
 
 	fd = luo_session_retrieve_fd(session, i);
 	ASSERT_GE(fd, 0);
+	/* Nor is it open to others before its user has bound it */
+	ASSERT_EQ(-EBUSY, vfio_pci_device_try_open(bdfs[i], iommu));
 	device = vfio_pci_device_init_fd(bdfs[i], iommu, fd);
 	vfio_pci_state_read(device, now);
 	ASSERT_EQ(0, vfio_pci_state_diff(&states[i].given, now));
@@ -172,9 +198,167 @@ TEST_F(vfio_pci_liveupdate_after_test, quiesced)
 	retrieved(_metadata, self->iommu, self->now, QUIESCED);
 }
 
+/* The beginning of struct vfio_pci_ser, see include/linux/kho/abi/vfio_pci.h */
+struct data {
+	u32 size;
+	u32 crc;
+	u32 domain;
+	u16 bdf;
+	u16 flags;
+	u32 map_crc;
+	u32 cfg_size;
+	u64 bar[6];
+	u8 vconfig[];
+};
+
+static bool ser_is_of(const struct data *data, const char *bdf)
+{
+	unsigned int domain, bus, slot, fn;
+	int nr = sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &slot, &fn);
+
+	VFIO_ASSERT_EQ(nr, 4);
+	return data->domain == domain && data->bdf == (bus << 8 | slot << 3 | fn) &&
+	       data->cfg_size == 4096 && data->size > 4096 && data->size < SZ_64K;
+}
+
+/*
+ * Find what is handed over of the device.  It begins with a page.  Returns NULL if
+ * this kernel does not let its memory be mapped.
+ */
+static struct data *ser_find(const char *bdf)
+{
+	FILE *iomem = fopen("/proc/iomem", "r");
+	int mem = open("/dev/mem", O_RDWR);
+	unsigned long long start, end;
+	struct data *found = NULL;
+	char line[256];
+	void *map, *p;
+
+	VFIO_ASSERT_NOT_NULL(iomem);
+	while (mem >= 0 && !found && fgets(line, sizeof(line), iomem)) {
+		if (!strstr(line, ": System RAM") || line[0] == ' ' ||
+		    sscanf(line, "%llx-%llx", &start, &end) != 2)
+			continue;
+		/* The test does not need the rest */
+		start = (start + SZ_1M - 1) / SZ_1M * SZ_1M;
+		end = (end + 1) / SZ_1M * SZ_1M;
+		if (start >= end)
+			continue;
+		map = mmap(NULL, end - start, PROT_READ | PROT_WRITE, MAP_SHARED, mem, start);
+		if (map == MAP_FAILED)
+			continue;
+		for (p = map; p < map + (end - start) && !found; p += SZ_4K)
+			found = ser_is_of(p, bdf) ? p : NULL;
+		if (!found)
+			VFIO_ASSERT_EQ(munmap(map, end - start), 0);
+	}
+	VFIO_ASSERT_EQ(fclose(iomem), 0);
+	if (mem >= 0)
+		VFIO_ASSERT_EQ(close(mem), 0);
+	return found;
+}
+
+static void corrupt(struct __test_metadata *_metadata, enum role role)
+{
+	int kmsg = kmsg_open();
+	struct data *data;
+
+	if (nr_bdfs <= role)
+		SKIP(return, "needs %d devices", role + 1);
+	data = ser_find(bdfs[role]);
+	if (!data)
+		SKIP(return, "needs a kernel without CONFIG_STRICT_DEVMEM");
+
+	if (role == CORRUPT)
+		data->vconfig[PCI_INTERRUPT_LINE] ^= 1;
+	else
+		data->size = offsetof(struct data, vconfig);
+
+	ASSERT_EQ(-EINVAL, luo_session_retrieve_fd(session, role));
+	ASSERT_TRUE(kmsg_has(kmsg, "vfio", "data of a preserved device is corrupt"));
+	close(kmsg);
+}
+
+TEST_F(vfio_pci_liveupdate_after_test, corrupt)
+{
+	corrupt(_metadata, CORRUPT);
+}
+
+TEST_F(vfio_pci_liveupdate_after_test, truncated)
+{
+	corrupt(_metadata, TRUNCATED);
+}
+
+static bool device_exists(const char *bdf)
+{
+	char path[PATH_MAX];
+
+	snprintf_assert(path, PATH_MAX, "/sys/bus/pci/devices/%s", bdf);
+	return !access(path, F_OK);
+}
+
+/* When it is found again, it is a new device, for any driver and user */
+TEST_F(vfio_pci_liveupdate_after_test, removed)
+{
+	int kmsg = kmsg_open();
+	char *driver;
+
+	if (nr_bdfs <= REMOVED)
+		SKIP(return, "needs %d devices", REMOVED + 1);
+
+	sysfs_device_attr_set(bdfs[REMOVED], "remove", "1");
+	ASSERT_FALSE(device_exists(bdfs[REMOVED]));
+	ASSERT_EQ(-ENODEV, luo_session_retrieve_fd(session, REMOVED));
+	ASSERT_TRUE(kmsg_has(kmsg, bdfs[REMOVED], "preserved device is not there"));
+
+	sysfs_write("/sys/bus/pci/rescan", "1");
+	ASSERT_TRUE(device_exists(bdfs[REMOVED]));
+	ASSERT_FALSE(is_bound(bdfs[REMOVED]));
+	ASSERT_EQ(-ENODEV, luo_session_retrieve_fd(session, REMOVED));
+	driver = sysfs_driver_get(bdfs[REMOVED]);
+	if (driver)
+		sysfs_driver_unbind(bdfs[REMOVED]);
+	free(driver);
+	sysfs_device_attr_set(bdfs[REMOVED], "driver_override", "vfio-pci");
+	sysfs_write("/sys/bus/pci/drivers_probe", bdfs[REMOVED]);
+	ASSERT_TRUE(is_bound(bdfs[REMOVED]));
+	vfio_pci_device_cleanup(vfio_pci_device_init(bdfs[REMOVED], self->iommu));
+	close(kmsg);
+}
+
+/* There is another device in its place */
+TEST_F(vfio_pci_liveupdate_after_test, replaced)
+{
+	int kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+
+	if (nr_bdfs <= PLAIN)
+		SKIP(return, "needs %d devices", PLAIN + 1);
+
+	/* From the start of the log */
+	ASSERT_GE(kmsg, 0);
+	ASSERT_TRUE(kmsg_has(kmsg, bdfs[PLAIN], "this is another device"));
+	ASSERT_EQ(-ENODEV, luo_session_retrieve_fd(session, REPLACED));
+	close(kmsg);
+}
+
+/* What a kexec and the next open do to a device that is not handed over */
+TEST_F(vfio_pci_liveupdate_after_test, not_handed_over)
+{
+	struct vfio_pci_device *device;
+
+	if (nr_bdfs <= PLAIN)
+		SKIP(return, "needs %d devices", PLAIN + 1);
+
+	device = vfio_pci_device_init(bdfs[PLAIN], self->iommu);
+	vfio_pci_state_read(device, self->now);
+	ASSERT_NE(0, vfio_pci_state_diff(&states[PLAIN].given, self->now));
+	vfio_pci_device_cleanup(device);
+}
+
 /*
  * When they are closed, devices are as they were on the first open, in the
- * kernel before, and so is one that nobody has come for.
+ * kernel before, and so is one that nobody has come for.  All are devices as any
+ * other.
  */
 TEST_F(vfio_pci_liveupdate_after_test, finish)
 {
@@ -183,15 +367,16 @@ TEST_F(vfio_pci_liveupdate_after_test, finish)
 
 	ASSERT_EQ(0, luo_session_finish(session));
 
-	for (i = 0; i < nr_bdfs; i++) {
+	for (i = 0; i < nr_good; i++) {
 		vfio_pci_state_read_config(bdfs[i], self->now);
 		EXPECT_EQ(0, vfio_pci_state_diff(&states[i].open, self->now));
 	}
 
-	for (i = 0; i < nr_bdfs; i++) {
+	for (i = 0; i < nr_kept; i++) {
 		device = vfio_pci_device_init(bdfs[i], self->iommu);
 		vfio_pci_state_read(device, self->now);
-		EXPECT_EQ(0, vfio_pci_state_diff(&states[i].open, self->now));
+		if (i < nr_good)
+			EXPECT_EQ(0, vfio_pci_state_diff(&states[i].open, self->now));
 		vfio_pci_device_cleanup(device);
 	}
 }
@@ -281,6 +466,24 @@ TEST_F(vfio_pci_liveupdate_refuse_test, master)
 	vfio_pci_cmd_set(self->device, PCI_COMMAND_MASTER);
 	ASSERT_EQ(0, luo_session_preserve_fd(self->session, self->device->fd, 0));
 	refused(_metadata, self->device, "Bus Master is enabled");
+}
+
+TEST_F(vfio_pci_liveupdate_refuse_test, ioeventfd)
+{
+	struct vfio_pci_bar *bar = vfio_pci_mapped_bar(self->device);
+	struct vfio_device_ioeventfd ioeventfd = {
+		.argsz = sizeof(ioeventfd),
+		.flags = VFIO_DEVICE_IOEVENTFD_32,
+		.offset = bar->info.offset,
+		.fd = eventfd(0, 0),
+	};
+
+	idle(self->device);
+	if (ioctl(self->device->fd, VFIO_DEVICE_IOEVENTFD, &ioeventfd))
+		SKIP(return, "cannot enable an ioeventfd: %s", strerror(errno));
+	ASSERT_EQ(0, luo_session_preserve_fd(self->session, self->device->fd, 0));
+	refused(_metadata, self->device, "an ioeventfd is enabled");
+	close(ioeventfd.fd);
 }
 
 TEST_F(vfio_pci_liveupdate_refuse_test, dmabuf)
@@ -390,6 +593,8 @@ FIXTURE(vfio_pci_liveupdate_before_test) {
 
 FIXTURE_SETUP(vfio_pci_liveupdate_before_test)
 {
+	if (!getenv("VFIO_SELFTESTS_KEXEC"))
+		SKIP(return, "$VFIO_SELFTESTS_KEXEC is not set");
 }
 
 FIXTURE_TEARDOWN(vfio_pci_liveupdate_before_test)
@@ -411,6 +616,26 @@ static void keep_open(void)
 	setsid();
 	for (;;)
 		pause();
+}
+
+/*
+ * Swap the numbers of two buses that have one device each, below ports on a root
+ * bus.  Nobody but the next kernel looks at those devices afterwards, except for
+ * their Command and Device Status, which are the same.
+ */
+static void swap_buses(const char *a, const char *b)
+{
+	char *port_a = sysfs_upstream_bridge_get(a);
+	char *port_b = sysfs_upstream_bridge_get(b);
+	u32 buses_a, buses_b;
+
+	VFIO_ASSERT_TRUE(port_a && port_b);
+	buses_a = sysfs_config_readl(port_a, PCI_PRIMARY_BUS);
+	buses_b = sysfs_config_readl(port_b, PCI_PRIMARY_BUS);
+	sysfs_config_writel(port_a, PCI_PRIMARY_BUS, buses_b);
+	sysfs_config_writel(port_b, PCI_PRIMARY_BUS, buses_a);
+	free(port_a);
+	free(port_b);
 }
 
 TEST_F(vfio_pci_liveupdate_before_test, preserve)
@@ -435,11 +660,14 @@ TEST_F(vfio_pci_liveupdate_before_test, preserve)
 			vfio_pci_device_reset(device);
 		idle(device);
 		vfio_pci_state_read(device, &states[i].given);
-		EXPECT_EQ(0, luo_session_preserve_fd(fd, device->fd, i));
+		if (i != PLAIN)
+			EXPECT_EQ(0, luo_session_preserve_fd(fd, device->fd, i));
 	}
 
 	ASSERT_EQ(0, munmap(states, states_size));
 	ASSERT_EQ(0, luo_session_preserve_fd(fd, memfd, TOKEN_STATES));
+	if (nr_bdfs > PLAIN)
+		swap_buses(bdfs[REPLACED], bdfs[PLAIN]);
 	keep_open();
 }
 
@@ -485,6 +713,9 @@ int main(int argc, char *argv[])
 		else if (nr_bdfs < NR_ROLES)
 			bdfs[nr_bdfs++] = args[i];
 	}
+
+	nr_kept = nr_bdfs < REPLACED ? nr_bdfs : REPLACED;
+	nr_good = nr_bdfs < CORRUPT ? nr_bdfs : CORRUPT;
 
 	retrieve_session();
 	return test_harness_run(argc, argv);

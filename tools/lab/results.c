@@ -292,6 +292,8 @@ static char *kernel_complaint(const char *dir, bool stamped)
 		"=============================", "INFO: trying to register non-static key",
 		"turning off the locking correctness validator",
 		"refcount_t:", "unreferenced object", "DEBUG_LOCKS_WARN_ON",
+		/* A device writes or reads where it may not */
+		"DMAR: DRHD: handling fault status", "AMD-Vi: Event logged",
 	};
 	char *path = xasprintf("%s/console.log", dir), *line = NULL, *found = NULL;
 	FILE *f = fopen(path, "r");

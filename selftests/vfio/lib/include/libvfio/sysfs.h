@@ -69,6 +69,7 @@ void sysfs_config_access(const char *bdf, bool write, size_t config,
 } while (0)
 
 #define sysfs_config_writew(_b, _o, _v) sysfs_config_write(_b, _o, htole16(_v), u16)
+#define sysfs_config_writel(_b, _o, _v) sysfs_config_write(_b, _o, htole32(_v), u32)
 
 /* Return the offset of a capability in configuration space, or 0. */
 u8 sysfs_config_find_capability(const char *bdf, u8 id);
