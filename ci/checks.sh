@@ -571,7 +571,7 @@ check_policy() {
 		elif ! grep -qE "TEST(_F[A-Z_]*)?\\(${fixture:-.*}${test:+, $test}[,)]" "$file"; then
 			bad+=("no test $program/$fixture${test:+.$test}")
 		fi
-	done < <(grep -oE '(vfio_pci_\w+_test(/\w+(\.\w+)?)?|\bpci_(state|msi|reset|err|pm)\.\w+|(^|[ ,])\.[a-z]\w+)' \
+	done < <(grep -oE '(vfio_pci_\w+_test(/\w+(\.\w+)?)?|\bpci_(state|msi|reset|restore|err|pm)\.\w+|(^|[ ,])\.[a-z]\w+)' \
 		"$tree/Documentation/$page" | sed 's/^[ ,]*//')
 	if [ ${#bad[@]} -gt 0 ]; then
 		fail "$page: $(printf '%s; ' "${bad[@]}")"

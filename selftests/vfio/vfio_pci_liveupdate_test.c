@@ -199,7 +199,7 @@ TEST_F(vfio_pci_liveupdate_after_test, quiesced)
 }
 
 /* The beginning of struct vfio_pci_ser, see include/linux/kho/abi/vfio_pci.h */
-struct data {
+struct ser {
 	u32 size;
 	u32 crc;
 	u32 domain;
@@ -211,7 +211,7 @@ struct data {
 	u8 vconfig[];
 };
 
-static bool ser_is_of(const struct data *data, const char *bdf)
+static bool ser_is_of(const struct ser *data, const char *bdf)
 {
 	unsigned int domain, bus, slot, fn;
 	int nr = sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &slot, &fn);
@@ -225,12 +225,12 @@ static bool ser_is_of(const struct data *data, const char *bdf)
  * Find what is handed over of the device.  It begins with a page.  Returns NULL if
  * this kernel does not let its memory be mapped.
  */
-static struct data *ser_find(const char *bdf)
+static struct ser *ser_find(const char *bdf)
 {
 	FILE *iomem = fopen("/proc/iomem", "r");
 	int mem = open("/dev/mem", O_RDWR);
 	unsigned long long start, end;
-	struct data *found = NULL;
+	struct ser *found = NULL;
 	char line[256];
 	void *map, *p;
 
@@ -258,10 +258,26 @@ static struct data *ser_find(const char *bdf)
 	return found;
 }
 
+/* Too small, and nothing else is wrong with it */
+static void ser_truncate(struct ser *data)
+{
+	const u8 *p = (u8 *)&data->domain;
+	u32 crc = 0;
+	int bit;
+
+	data->size = offsetof(struct ser, vconfig);
+	for (; p < data->vconfig; p++) {
+		crc ^= *p;
+		for (bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+	}
+	data->crc = crc;
+}
+
 static void corrupt(struct __test_metadata *_metadata, enum role role)
 {
 	int kmsg = kmsg_open();
-	struct data *data;
+	struct ser *data;
 
 	if (nr_bdfs <= role)
 		SKIP(return, "needs %d devices", role + 1);
@@ -272,7 +288,7 @@ static void corrupt(struct __test_metadata *_metadata, enum role role)
 	if (role == CORRUPT)
 		data->vconfig[PCI_INTERRUPT_LINE] ^= 1;
 	else
-		data->size = offsetof(struct data, vconfig);
+		ser_truncate(data);
 
 	ASSERT_EQ(-EINVAL, luo_session_retrieve_fd(session, role));
 	ASSERT_TRUE(kmsg_has(kmsg, "vfio", "data of a preserved device is corrupt"));
