@@ -199,7 +199,7 @@ TEST_F(vfio_pci_liveupdate_after_test, quiesced)
 }
 
 /* The beginning of struct vfio_pci_ser, see include/linux/kho/abi/vfio_pci.h */
-struct ser {
+struct handed_data {
 	u32 size;
 	u32 crc;
 	u32 domain;
@@ -211,7 +211,7 @@ struct ser {
 	u8 vconfig[];
 };
 
-static bool ser_is_of(const struct ser *data, const char *bdf)
+static bool ser_is_of(const struct handed_data *data, const char *bdf)
 {
 	unsigned int domain, bus, slot, fn;
 	int nr = sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &slot, &fn);
@@ -225,12 +225,12 @@ static bool ser_is_of(const struct ser *data, const char *bdf)
  * Find what is handed over of the device.  It begins with a page.  Returns NULL if
  * this kernel does not let its memory be mapped.
  */
-static struct ser *ser_find(const char *bdf)
+static struct handed_data *ser_find(const char *bdf)
 {
 	FILE *iomem = fopen("/proc/iomem", "r");
 	int mem = open("/dev/mem", O_RDWR);
 	unsigned long long start, end;
-	struct ser *found = NULL;
+	struct handed_data *found = NULL;
 	char line[256];
 	void *map, *p;
 
@@ -259,13 +259,13 @@ static struct ser *ser_find(const char *bdf)
 }
 
 /* Too small, and nothing else is wrong with it */
-static void ser_truncate(struct ser *data)
+static void ser_truncate(struct handed_data *data)
 {
 	const u8 *p = (u8 *)&data->domain;
 	u32 crc = 0;
 	int bit;
 
-	data->size = offsetof(struct ser, vconfig);
+	data->size = offsetof(struct handed_data, vconfig);
 	for (; p < data->vconfig; p++) {
 		crc ^= *p;
 		for (bit = 0; bit < 8; bit++)
@@ -277,7 +277,7 @@ static void ser_truncate(struct ser *data)
 static void corrupt(struct __test_metadata *_metadata, enum role role)
 {
 	int kmsg = kmsg_open();
-	struct ser *data;
+	struct handed_data *data;
 
 	if (nr_bdfs <= role)
 		SKIP(return, "needs %d devices", role + 1);
