@@ -316,7 +316,7 @@ static bool device_exists(const char *bdf)
 /* When it is found again, it is a new device, for any driver and user */
 TEST_F(vfio_pci_liveupdate_after_test, removed)
 {
-	int kmsg = kmsg_open();
+	int kmsg = kmsg_open(), tries;
 	char *driver;
 
 	if (nr_bdfs <= REMOVED)
@@ -331,12 +331,16 @@ TEST_F(vfio_pci_liveupdate_after_test, removed)
 	ASSERT_TRUE(device_exists(bdfs[REMOVED]));
 	ASSERT_FALSE(is_bound(bdfs[REMOVED]));
 	ASSERT_EQ(-ENODEV, luo_session_retrieve_fd(session, REMOVED));
-	driver = sysfs_driver_get(bdfs[REMOVED]);
-	if (driver)
-		sysfs_driver_unbind(bdfs[REMOVED]);
-	free(driver);
 	sysfs_device_attr_set(bdfs[REMOVED], "driver_override", "vfio-pci");
-	sysfs_write("/sys/bus/pci/drivers_probe", bdfs[REMOVED]);
+	/* A driver of the host may be about to be bound */
+	for (tries = 0; !is_bound(bdfs[REMOVED]) && tries < 1000; tries++) {
+		driver = sysfs_driver_get(bdfs[REMOVED]);
+		if (driver)
+			sysfs_driver_unbind(bdfs[REMOVED]);
+		free(driver);
+		sysfs_write("/sys/bus/pci/drivers_probe", bdfs[REMOVED]);
+		usleep(10000);
+	}
 	ASSERT_TRUE(is_bound(bdfs[REMOVED]));
 	vfio_pci_device_cleanup(vfio_pci_device_init(bdfs[REMOVED], self->iommu));
 	close(kmsg);
