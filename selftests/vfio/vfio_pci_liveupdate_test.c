@@ -2,17 +2,19 @@
 /*
  * Does a device come through a kexec with the state that it was promised?
  *
- * Usage: vfio_pci_liveupdate_test -F vfio_pci_liveupdate_after_test BDF...
- *	  kexec
- *	  vfio_pci_liveupdate_test -f vfio_pci_liveupdate_after_test BDF...
+ * Usage: vfio_pci_liveupdate_test -f FIXTURE... BDF...
+ *
+ *   vfio_pci_liveupdate_refuse_test, vfio_pci_liveupdate_vf_test
+ *   vfio_pci_liveupdate_before_test, kexec, vfio_pci_liveupdate_after_test
+ *   vfio_pci_liveupdate_list_test (with one device), kexec, the same again
  *
  * The devices have to be bound to vfio-pci and in IOMMU groups of their own.  What
  * becomes of each depends on its place: see enum role.  A VF, if there is one among
  * them, is not handed over.
  *
- * The first command needs a kernel that was loaded with kexec_file_load(), and
- * $VFIO_SELFTESTS_KEXEC: a kernel that does not refuse what it should refuse is
- * left for the next one.  It leaves a process that keeps the devices open.
+ * What is before a kexec, or must refuse one, needs a kernel that was loaded with
+ * kexec_file_load(), and $VFIO_SELFTESTS_KEXEC: a kernel that does not refuse what
+ * it should refuse is left for the next one.  A process keeps the devices open.
  *
  * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
@@ -41,7 +43,7 @@
 
 enum role {
 	UNTOUCHED,	/* handed over as it is */
-	QUIESCED,	/* handed over after a reset */
+	QUIESCED,	/* closed and opened again before that */
 	ABANDONED,	/* handed over, but its user does not come back for it */
 
 	/* Handed over, but the next kernel must not take it for what it was: */
@@ -58,6 +60,7 @@ enum role {
 struct handed_over {
 	struct vfio_pci_state open;	/* on the first open */
 	struct vfio_pci_state given;	/* when the device was handed over */
+	int frozen_errno;		/* of a read, when its mappings were revoked */
 };
 
 static const char *bdfs[NR_ROLES];
@@ -142,6 +145,12 @@ TEST_F(vfio_pci_liveupdate_after_test, other_user)
 		EXPECT_EQ(-EBUSY, vfio_pci_device_try_open(bdfs[i], self->iommu));
 }
 
+/* It was the user's up to its freeze, and not after */
+TEST_F(vfio_pci_liveupdate_after_test, frozen)
+{
+	EXPECT_EQ(EBUSY, states[UNTOUCHED].frozen_errno);
+}
+
 /* Its user finds the device as he has left it, and it works */
 static void retrieved(struct __test_metadata *_metadata, struct iommu *iommu,
 		      struct vfio_pci_state *now, int i)
@@ -211,28 +220,58 @@ struct handed_data {
 	u8 vconfig[];
 };
 
-static bool ser_is_of(const struct handed_data *data, const char *bdf)
+/* The beginning of struct pci_ser, see include/linux/kho/abi/pci.h */
+struct handed_list {
+	u32 crc;
+	u32 nr_devices;
+	u32 domain;
+	u16 bdf;
+	u16 vendor;
+	u16 device;
+	u16 reserved;
+	char driver[36];
+};
+
+static u16 bdf_id(const char *bdf, u32 *domain)
 {
-	unsigned int domain, bus, slot, fn;
-	int nr = sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &slot, &fn);
+	unsigned int bus, slot, fn;
+	int nr = sscanf(bdf, "%x:%x:%x.%x", domain, &bus, &slot, &fn);
 
 	VFIO_ASSERT_EQ(nr, 4);
-	return data->domain == domain && data->bdf == (bus << 8 | slot << 3 | fn) &&
-	       data->cfg_size == 4096 && data->size > 4096 && data->size < SZ_64K;
+	return bus << 8 | slot << 3 | fn;
+}
+
+static bool is_data_of(const void *page, const char *bdf)
+{
+	const struct handed_data *data = page;
+	u32 domain;
+	u16 id = bdf_id(bdf, &domain);
+
+	return data->domain == domain && data->bdf == id && data->cfg_size == 4096 &&
+	       data->size > 4096 && data->size < SZ_64K;
+}
+
+static bool is_list_of(const void *page, const char *bdf)
+{
+	const struct handed_list *list = page;
+	u32 domain;
+	u16 id = bdf_id(bdf, &domain);
+
+	return list->nr_devices == 1 && list->domain == domain && list->bdf == id &&
+	       !list->reserved && !strcmp(list->driver, "vfio-pci");
 }
 
 /*
- * Find what is handed over of the device.  It begins with a page.  Returns NULL if
- * this kernel does not let its memory be mapped.
+ * Find what is handed over: the page that it begins with.  Returns NULL if this
+ * kernel does not let its memory be mapped.
  */
-static struct handed_data *ser_find(const char *bdf)
+static void *find_page(bool (*is_it)(const void *page, const char *bdf), const char *bdf)
 {
 	FILE *iomem = fopen("/proc/iomem", "r");
 	int mem = open("/dev/mem", O_RDWR);
 	unsigned long long start, end;
-	struct handed_data *found = NULL;
+	void *map, *p, *found = NULL;
 	char line[256];
-	void *map, *p;
 
 	VFIO_ASSERT_NOT_NULL(iomem);
 	while (mem >= 0 && !found && fgets(line, sizeof(line), iomem)) {
@@ -248,7 +287,7 @@ static struct handed_data *ser_find(const char *bdf)
 		if (map == MAP_FAILED)
 			continue;
 		for (p = map; p < map + (end - start) && !found; p += SZ_4K)
-			found = ser_is_of(p, bdf) ? p : NULL;
+			found = is_it(p, bdf) ? p : NULL;
 		if (!found)
 			VFIO_ASSERT_EQ(munmap(map, end - start), 0);
 	}
@@ -281,7 +320,7 @@ static void corrupt(struct __test_metadata *_metadata, enum role role)
 
 	if (nr_bdfs <= role)
 		SKIP(return, "needs %d devices", role + 1);
-	data = ser_find(bdfs[role]);
+	data = find_page(is_data_of, bdfs[role]);
 	if (!data)
 		SKIP(return, "needs a kernel without CONFIG_STRICT_DEVMEM");
 
@@ -313,11 +352,31 @@ static bool device_exists(const char *bdf)
 	return !access(path, F_OK);
 }
 
-/* When it is found again, it is a new device, for any driver and user */
+/* It is a new device, for any driver and user */
+static void new_device(struct __test_metadata *_metadata, const char *bdf, struct iommu *iommu)
+{
+	char *driver;
+	int tries;
+
+	ASSERT_FALSE(is_bound(bdf));
+	sysfs_device_attr_set(bdf, "driver_override", "vfio-pci");
+	/* A driver of the host may be about to be bound */
+	for (tries = 0; !is_bound(bdf) && tries < 1000; tries++) {
+		driver = sysfs_driver_get(bdf);
+		if (driver)
+			sysfs_driver_unbind(bdf);
+		free(driver);
+		sysfs_write("/sys/bus/pci/drivers_probe", bdf);
+		usleep(10000);
+	}
+	ASSERT_TRUE(is_bound(bdf));
+	vfio_pci_device_cleanup(vfio_pci_device_init(bdf, iommu));
+}
+
+/* Gone, and found again */
 TEST_F(vfio_pci_liveupdate_after_test, removed)
 {
-	int kmsg = kmsg_open(), tries;
-	char *driver;
+	int kmsg = kmsg_open();
 
 	if (nr_bdfs <= REMOVED)
 		SKIP(return, "needs %d devices", REMOVED + 1);
@@ -329,20 +388,8 @@ TEST_F(vfio_pci_liveupdate_after_test, removed)
 
 	sysfs_write("/sys/bus/pci/rescan", "1");
 	ASSERT_TRUE(device_exists(bdfs[REMOVED]));
-	ASSERT_FALSE(is_bound(bdfs[REMOVED]));
 	ASSERT_EQ(-ENODEV, luo_session_retrieve_fd(session, REMOVED));
-	sysfs_device_attr_set(bdfs[REMOVED], "driver_override", "vfio-pci");
-	/* A driver of the host may be about to be bound */
-	for (tries = 0; !is_bound(bdfs[REMOVED]) && tries < 1000; tries++) {
-		driver = sysfs_driver_get(bdfs[REMOVED]);
-		if (driver)
-			sysfs_driver_unbind(bdfs[REMOVED]);
-		free(driver);
-		sysfs_write("/sys/bus/pci/drivers_probe", bdfs[REMOVED]);
-		usleep(10000);
-	}
-	ASSERT_TRUE(is_bound(bdfs[REMOVED]));
-	vfio_pci_device_cleanup(vfio_pci_device_init(bdfs[REMOVED], self->iommu));
+	new_device(_metadata, bdfs[REMOVED], self->iommu);
 	close(kmsg);
 }
 
@@ -621,10 +668,16 @@ FIXTURE_TEARDOWN(vfio_pci_liveupdate_before_test)
 {
 }
 
-/* The session lasts until the kexec, so somebody has to keep it open */
-static void keep_open(void)
+/*
+ * The session lasts until the kexec, so somebody has to keep it open, and sees
+ * when the device is frozen.  He uses a mapping for that, because a device whose
+ * file is in use is not frozen.
+ */
+static void keep_open(struct vfio_pci_device *device, struct handed_over *state)
 {
+	struct vfio_pci_bar *bar = vfio_pci_mapped_bar(device);
 	int null;
+	u16 cmd;
 
 	if (fork())
 		return;
@@ -634,6 +687,10 @@ static void keep_open(void)
 	dup2(null, 1);
 	dup2(null, 2);
 	setsid();
+	while (vfio_pci_mapping_works(bar->vaddr))
+		;
+	if (pread(device->fd, &cmd, 2, device->config_space.offset + PCI_COMMAND) < 0)
+		state->frozen_errno = errno;
 	for (;;)
 		pause();
 }
@@ -658,11 +715,11 @@ static void swap_buses(const char *a, const char *b)
 	free(port_b);
 }
 
-TEST_F(vfio_pci_liveupdate_before_test, preserve)
+static void preserve(struct __test_metadata *_metadata)
 {
 	struct iommu *iommu = iommu_init(MODE_IOMMUFD);
+	struct vfio_pci_device *device, *watched = NULL;
 	int fd = new_session(), memfd, i;
-	struct vfio_pci_device *device;
 
 	states_size = nr_bdfs * sizeof(*states);
 	memfd = memfd_create("states", 0);
@@ -676,19 +733,78 @@ TEST_F(vfio_pci_liveupdate_before_test, preserve)
 		vfio_pci_state_fill(device);
 		vfio_pci_reset_mark(device);
 		vfio_pci_cmd_set(device, PCI_COMMAND_MEMORY);
-		if (i == QUIESCED)
-			vfio_pci_device_reset(device);
+		if (i == UNTOUCHED)
+			watched = device;
+		if (i == QUIESCED) {
+			vfio_pci_device_cleanup(device);
+			device = vfio_pci_device_init(bdfs[i], iommu);
+		}
 		idle(device);
 		vfio_pci_state_read(device, &states[i].given);
+		if (i == QUIESCED)
+			EXPECT_EQ(0, vfio_pci_state_diff(&states[i].open, &states[i].given));
 		if (i != PLAIN)
 			EXPECT_EQ(0, luo_session_preserve_fd(fd, device->fd, i));
 	}
 
-	ASSERT_EQ(0, munmap(states, states_size));
 	ASSERT_EQ(0, luo_session_preserve_fd(fd, memfd, TOKEN_STATES));
 	if (nr_bdfs > PLAIN)
 		swap_buses(bdfs[REPLACED], bdfs[PLAIN]);
-	keep_open();
+	keep_open(watched, &states[UNTOUCHED]);
+}
+
+TEST_F(vfio_pci_liveupdate_before_test, preserve)
+{
+	preserve(_metadata);
+}
+
+FIXTURE(vfio_pci_liveupdate_list_test) {
+};
+
+FIXTURE_SETUP(vfio_pci_liveupdate_list_test)
+{
+	if (!getenv("VFIO_SELFTESTS_KEXEC"))
+		SKIP(return, "$VFIO_SELFTESTS_KEXEC is not set");
+}
+
+FIXTURE_TEARDOWN(vfio_pci_liveupdate_list_test)
+{
+}
+
+/* Of one device, so that the list is found */
+TEST_F(vfio_pci_liveupdate_list_test, corrupt_before)
+{
+	struct handed_list *list;
+
+	if (session >= 0)
+		SKIP(return, "after the kexec");
+	if (nr_bdfs != 1)
+		SKIP(return, "needs one device, and no more");
+
+	preserve(_metadata);
+	list = find_page(is_list_of, bdfs[0]);
+	if (!list)
+		SKIP(return, "needs a kernel without CONFIG_STRICT_DEVMEM");
+	list->device ^= 1;
+}
+
+TEST_F(vfio_pci_liveupdate_list_test, corrupt_after)
+{
+	int kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	struct iommu *iommu;
+
+	if (session < 0)
+		SKIP(return, "before the kexec");
+
+	/* From the start of the log */
+	ASSERT_GE(kmsg, 0);
+	ASSERT_TRUE(kmsg_has(kmsg, "liveupdate", "list of preserved devices is corrupt"));
+	ASSERT_EQ(-ENODEV, luo_session_retrieve_fd(session, 0));
+	iommu = iommu_init(MODE_IOMMUFD);
+	new_device(_metadata, bdfs[0], iommu);
+	ASSERT_EQ(0, luo_session_finish(session));
+	iommu_cleanup(iommu);
+	close(kmsg);
 }
 
 /* What the kernel before has left, if it has */
