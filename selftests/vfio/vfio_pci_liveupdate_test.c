@@ -6,15 +6,18 @@
  *
  *   vfio_pci_liveupdate_refuse_test, vfio_pci_liveupdate_vf_test
  *   vfio_pci_liveupdate_before_test, kexec, vfio_pci_liveupdate_after_test
- *   vfio_pci_liveupdate_list_test (with one device), kexec, the same again
+ *   vfio_pci_liveupdate_list_before_test, kexec, vfio_pci_liveupdate_list_after_test
+ *     (with one device)
  *
  * The devices have to be bound to vfio-pci and in IOMMU groups of their own.  What
- * becomes of each depends on its place: see enum role.  A VF, if there is one among
+ * becomes of each depends on its place: see enum role.  If there are all of them,
+ * the last two have changed places after the kexec.  A VF, if there is one among
  * them, is not handed over.
  *
  * What is before a kexec, or must refuse one, needs a kernel that was loaded with
  * kexec_file_load(), and $VFIO_SELFTESTS_KEXEC: a kernel that does not refuse what
  * it should refuse is left for the next one.  A process keeps the devices open.
+ * With that variable, it is a failure if the kernel before has left no session.
  *
  * What is expected: Documentation/driver-api/vfio-pci-reset-state.rst
  */
@@ -61,6 +64,7 @@ struct handed_over {
 	struct vfio_pci_state open;	/* on the first open */
 	struct vfio_pci_state given;	/* when the device was handed over */
 	int frozen_errno;		/* of a read, when its mappings were revoked */
+	bool has_mark;			/* see vfio_pci_reset_mark() */
 };
 
 static const char *bdfs[NR_ROLES];
@@ -110,8 +114,9 @@ FIXTURE(vfio_pci_liveupdate_after_test) {
 
 FIXTURE_SETUP(vfio_pci_liveupdate_after_test)
 {
-	if (session < 0)
+	if (session < 0 && !getenv("VFIO_SELFTESTS_KEXEC"))
 		SKIP(return, "the kernel before has not left a session");
+	ASSERT_GE(session, 0);
 	self->iommu = iommu_init(MODE_IOMMUFD);
 	self->now = vfio_pci_state_alloc();
 }
@@ -151,7 +156,10 @@ TEST_F(vfio_pci_liveupdate_after_test, frozen)
 	EXPECT_EQ(EBUSY, states[UNTOUCHED].frozen_errno);
 }
 
-/* Its user finds the device as he has left it, and it works */
+/*
+ * Its user finds the device as he has left it, and it works.  That the next kernel
+ * has not reset it is seen by the mark in UNTOUCHED alone.
+ */
 static void retrieved(struct __test_metadata *_metadata, struct iommu *iommu,
 		      struct vfio_pci_state *now, int i)
 {
@@ -168,7 +176,8 @@ static void retrieved(struct __test_metadata *_metadata, struct iommu *iommu,
 	device = vfio_pci_device_init_fd(bdfs[i], iommu, fd);
 	vfio_pci_state_read(device, now);
 	ASSERT_EQ(0, vfio_pci_state_diff(&states[i].given, now));
-	ASSERT_FALSE(i == UNTOUCHED && vfio_pci_reset_mark_removed(device));
+	if (i == UNTOUCHED && states[i].has_mark)
+		ASSERT_FALSE(vfio_pci_reset_mark_removed(device));
 
 	if (device->driver.ops) {
 		struct dma_region *region = &device->driver.region;
@@ -259,6 +268,11 @@ static bool is_list_of(const void *page, const char *bdf)
 
 	return list->nr_devices == 1 && list->domain == domain && list->bdf == id &&
 	       !list->reserved && !strcmp(list->driver, "vfio-pci");
+}
+
+static bool is_page(const void *page, const char *bdf)
+{
+	return true;
 }
 
 /*
@@ -418,6 +432,8 @@ TEST_F(vfio_pci_liveupdate_after_test, not_handed_over)
 
 	device = vfio_pci_device_init(bdfs[PLAIN], self->iommu);
 	vfio_pci_state_read(device, self->now);
+	ASSERT_EQ(vfio_pci_state_readl(&states[PLAIN].given, PCI_VENDOR_ID),
+		  vfio_pci_state_readl(self->now, PCI_VENDOR_ID));
 	ASSERT_NE(0, vfio_pci_state_diff(&states[PLAIN].given, self->now));
 	vfio_pci_device_cleanup(device);
 }
@@ -541,11 +557,13 @@ TEST_F(vfio_pci_liveupdate_refuse_test, ioeventfd)
 	struct vfio_device_ioeventfd ioeventfd = {
 		.argsz = sizeof(ioeventfd),
 		.flags = VFIO_DEVICE_IOEVENTFD_32,
-		.offset = bar->info.offset,
 		.fd = eventfd(0, 0),
 	};
 
+	if (!bar)
+		SKIP(return, "no BAR that can be mapped");
 	idle(self->device);
+	ioeventfd.offset = bar->info.offset;
 	if (ioctl(self->device->fd, VFIO_DEVICE_IOEVENTFD, &ioeventfd))
 		SKIP(return, "cannot enable an ioeventfd: %s", strerror(errno));
 	ASSERT_EQ(0, luo_session_preserve_fd(self->session, self->device->fd, 0));
@@ -557,6 +575,8 @@ TEST_F(vfio_pci_liveupdate_refuse_test, dmabuf)
 {
 	int fd;
 
+	if (!vfio_pci_mapped_bar(self->device))
+		SKIP(return, "no BAR that can be mapped");
 	idle(self->device);
 	fd = vfio_pci_dmabuf_export(self->device);
 	if (fd < 0)
@@ -586,8 +606,8 @@ TEST_F(vfio_pci_liveupdate_refuse_test, other_device)
 	struct vfio_pci_bar *bar = vfio_pci_mapped_bar(self->device);
 	struct vfio_pci_device *other;
 
-	if (nr_bdfs < 2)
-		SKIP(return, "needs two devices");
+	if (nr_bdfs < 2 || !bar)
+		SKIP(return, "needs two devices, the first one with a BAR that can be mapped");
 
 	other = vfio_pci_device_init(bdfs[1], self->iommu);
 	vfio_pci_cmd_set(other, PCI_COMMAND_MASTER);
@@ -730,11 +750,13 @@ static void preserve(struct __test_metadata *_metadata)
 	for (i = 0; i < nr_bdfs; i++) {
 		device = vfio_pci_device_init(bdfs[i], iommu);
 		vfio_pci_state_read(device, &states[i].open);
-		vfio_pci_state_fill(device);
-		vfio_pci_reset_mark(device);
+		ASSERT_GT(vfio_pci_state_fill(device), 0);
+		states[i].has_mark = vfio_pci_reset_mark(device);
 		vfio_pci_cmd_set(device, PCI_COMMAND_MEMORY);
-		if (i == UNTOUCHED)
+		if (i == UNTOUCHED) {
+			ASSERT_NE(NULL, vfio_pci_mapped_bar(device));
 			watched = device;
+		}
 		if (i == QUIESCED) {
 			vfio_pci_device_cleanup(device);
 			device = vfio_pci_device_init(bdfs[i], iommu);
@@ -758,52 +780,61 @@ TEST_F(vfio_pci_liveupdate_before_test, preserve)
 	preserve(_metadata);
 }
 
-FIXTURE(vfio_pci_liveupdate_list_test) {
+FIXTURE(vfio_pci_liveupdate_list_before_test) {
 };
 
-FIXTURE_SETUP(vfio_pci_liveupdate_list_test)
+FIXTURE_SETUP(vfio_pci_liveupdate_list_before_test)
 {
 	if (!getenv("VFIO_SELFTESTS_KEXEC"))
 		SKIP(return, "$VFIO_SELFTESTS_KEXEC is not set");
+	if (!find_page(is_page, NULL))
+		SKIP(return, "needs a kernel without CONFIG_STRICT_DEVMEM");
 }
 
-FIXTURE_TEARDOWN(vfio_pci_liveupdate_list_test)
+FIXTURE_TEARDOWN(vfio_pci_liveupdate_list_before_test)
 {
 }
 
 /* Of one device, so that the list is found */
-TEST_F(vfio_pci_liveupdate_list_test, corrupt_before)
+TEST_F(vfio_pci_liveupdate_list_before_test, corrupt)
 {
 	struct handed_list *list;
 
-	if (session >= 0)
-		SKIP(return, "after the kexec");
-	if (nr_bdfs != 1)
-		SKIP(return, "needs one device, and no more");
-
+	ASSERT_EQ(1, nr_bdfs);
 	preserve(_metadata);
 	list = find_page(is_list_of, bdfs[0]);
-	if (!list)
-		SKIP(return, "needs a kernel without CONFIG_STRICT_DEVMEM");
+	ASSERT_NE(NULL, list);
 	list->device ^= 1;
 }
 
-TEST_F(vfio_pci_liveupdate_list_test, corrupt_after)
+FIXTURE(vfio_pci_liveupdate_list_after_test) {
+	struct iommu *iommu;
+};
+
+FIXTURE_SETUP(vfio_pci_liveupdate_list_after_test)
+{
+	if (session < 0 && !getenv("VFIO_SELFTESTS_KEXEC"))
+		SKIP(return, "the kernel before has not left a session");
+	ASSERT_GE(session, 0);
+	self->iommu = iommu_init(MODE_IOMMUFD);
+}
+
+FIXTURE_TEARDOWN(vfio_pci_liveupdate_list_after_test)
+{
+	iommu_cleanup(self->iommu);
+}
+
+/* All devices are new */
+TEST_F(vfio_pci_liveupdate_list_after_test, corrupt)
 {
 	int kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
-	struct iommu *iommu;
-
-	if (session < 0)
-		SKIP(return, "before the kexec");
 
 	/* From the start of the log */
 	ASSERT_GE(kmsg, 0);
 	ASSERT_TRUE(kmsg_has(kmsg, "liveupdate", "list of preserved devices is corrupt"));
 	ASSERT_EQ(-ENODEV, luo_session_retrieve_fd(session, 0));
-	iommu = iommu_init(MODE_IOMMUFD);
-	new_device(_metadata, bdfs[0], iommu);
+	new_device(_metadata, bdfs[0], self->iommu);
 	ASSERT_EQ(0, luo_session_finish(session));
-	iommu_cleanup(iommu);
 	close(kmsg);
 }
 
