@@ -612,6 +612,7 @@ TEST_F(vfio_pci_liveupdate_refuse_test, other_device)
 	other = vfio_pci_device_init(bdfs[1], self->iommu);
 	vfio_pci_cmd_set(other, PCI_COMMAND_MASTER);
 	vfio_pci_device_detach(other);
+	ASSERT_GT(vfio_pci_state_fill(self->device), 0);
 	idle(self->device);
 	vfio_pci_cmd_set(self->device, PCI_COMMAND_MEMORY);
 	ASSERT_EQ(0, luo_session_preserve_fd(self->session, self->device->fd, 0));
