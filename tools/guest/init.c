@@ -583,8 +583,9 @@ static void start_kernel(void)
 
 /*
  * Memory that nobody points to any more, if the kernel looks for it: copied to its
- * log, where the lab finds it, as far as the log takes so much at once.  What is younger than five seconds does not count, nor
- * what was written to since the scan before.
+ * log, where the lab finds it, as far as the log takes so much at once.  What is
+ * younger than five seconds does not count, nor what was written to since the scan
+ * before.
  */
 static void log_leaks(void)
 {
