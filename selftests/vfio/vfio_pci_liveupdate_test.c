@@ -7,7 +7,7 @@
  *   vfio_pci_liveupdate_refuse_test, vfio_pci_liveupdate_vf_test
  *   vfio_pci_liveupdate_before_test, kexec, vfio_pci_liveupdate_after_test
  *   vfio_pci_liveupdate_list_before_test, kexec, vfio_pci_liveupdate_list_after_test
- *     (with one device)
+ *     (with the first device alone)
  *
  * The devices have to be bound to vfio-pci and in IOMMU groups of their own.  What
  * becomes of each depends on its place: see enum role.  If there are all of them,
@@ -799,12 +799,12 @@ FIXTURE_TEARDOWN(vfio_pci_liveupdate_list_before_test)
 {
 }
 
-/* Of one device, so that the list is found */
+/* Of the first device alone, so that the list is found */
 TEST_F(vfio_pci_liveupdate_list_before_test, corrupt)
 {
 	struct handed_list *list;
 
-	ASSERT_EQ(1, nr_bdfs);
+	nr_bdfs = 1;
 	preserve(_metadata);
 	list = find_page(is_list_of, bdfs[0]);
 	ASSERT_NE(NULL, list);
